@@ -25,6 +25,8 @@ struct TrackPacket {
   Codec codec;
   uint8_t layer = 0;  // Index into the track's simulcast rids; 0 without simulcast.
   bool marker = false;
+  // The track's sender began anew with another SSRC: counters have nothing to do with earlier ones.
+  bool first_of_stream = false;
   int64_t sequence = 0;
   int64_t timestamp = 0;  // RTP units.
   std::span<const uint8_t> payload;

@@ -175,6 +175,7 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now,
   VIGIL_CHECK(packet.layer < track.last_packet.size());
   track.last_packet[packet.layer] = now;
   if (!track.current || *track.current != packet.codec) track.current = packet.codec;
+  if (packet.first_of_stream) RestartSource(track, packet.layer);
   if (track.slots.empty()) {
     ++copies_;
     drops_.Add(DropReason::kNoSubscriber);
@@ -184,6 +185,13 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now,
     ++copies_;
     const std::optional<DropReason> dropped = ForwardTo(*slot, track, packet, now, out);
     if (dropped) drops_.Add(*dropped);
+  }
+}
+
+void Router::RestartSource(Track& track, uint8_t layer) {
+  track.clocks[layer] = {};
+  for (Slot* slot : track.slots) {
+    if (slot->layer == layer) slot->forwarder.Begin();
   }
 }
 

@@ -173,6 +173,7 @@ class Router {
   static absl::Status CheckFits(const Slot& slot, const Feed& feed);
   void Unsubscribe(Slot& slot);
   void Subscribe(Slot& slot, Feed& feed, Timestamp now);
+  static void RestartSource(Track& track, uint8_t layer);
   static bool IsBetterLayer(const Slot& slot, const Track& track, uint8_t layer, Timestamp now);
   std::optional<DropReason> ForwardTo(Slot& slot, Track& track, const rtp::TrackPacket& packet,
                                       Timestamp now, RouterOutput& out);

@@ -114,7 +114,7 @@ bool OutboundStream::Write(const Sent& sent, const rtp::Descriptor& descriptor, 
     copied = payload.size();
   }
   out.size = static_cast<uint16_t>(size + copied);
-  return copied > 0 && copied >= payload.size();
+  return copied >= payload.size();
 }
 
 rtp::HeaderExtensions OutboundStream::ExtensionsOf(const Sent& sent,
@@ -173,25 +173,39 @@ void OutboundStream::Expire(Timestamp now) {
   }
 }
 
-bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context, Timestamp now,
-                                Packet& out) {
-  ++counters_.nacked;
+OutboundStream::Sent* OutboundStream::Find(uint16_t sequence) {
+  if (!has_history()) return nullptr;
   SequenceUnwrapper unwrapper;
   unwrapper.set_last(newest_);
   const int64_t wanted = unwrapper.Peek(sequence);
-  if (!has_history() || wanted < oldest_ || wanted >= newest_ || At(wanted).sequence != wanted) {
+  if (wanted < oldest_ || wanted >= newest_ || At(wanted).sequence != wanted) return nullptr;
+  return &At(wanted);
+}
+
+bool OutboundStream::MayRetransmit(uint16_t sequence, Timestamp now) {
+  ++counters_.nacked;
+  const Sent* sent = Find(sequence);
+  if (sent == nullptr) {
     ++counters_.nack_missed;
     return false;
   }
-  Sent& sent = At(wanted);
-  const rtp::PayloadMapping& mapping = track_.payloads[sent.payload_index];
   // Half a round trip: the receiver's estimate may be lower than ours.
   const TimeDelta too_soon = std::max(round_trip_.value() / 2, TimeDelta::Millis(5));
-  if (!mapping.rtx_payload_type || now - sent.retransmitted_at < too_soon ||
-      sent.retransmissions >= kMaxRetransmissions || retransmission_credit_ < sent.payload_size) {
+  if (!track_.payloads[sent->payload_index].rtx_payload_type ||
+      now - sent->retransmitted_at < too_soon || sent->retransmissions >= kMaxRetransmissions ||
+      retransmission_credit_ < sent->payload_size) {
     ++counters_.nack_refused;
     return false;
   }
+  return true;
+}
+
+bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context, Timestamp now,
+                                Packet& out) {
+  Sent* found = Find(sequence);
+  if (found == nullptr) return false;
+  Sent& sent = *found;
+  const rtp::PayloadMapping& mapping = track_.payloads[sent.payload_index];
   const rtp::CodecType codec = mapping.codec.type;
   const auto payload =
       std::span<const uint8_t>(sent.source->data).subspan(sent.payload_offset, sent.payload_size);
@@ -199,7 +213,6 @@ bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context
                               .subspan(sent.dependency_offset, sent.dependency_size);
   const std::optional<rtp::PayloadView> content = rtp::ParsePayload(codec, payload, dependency);
   if (!content || !Write(sent, content->descriptor, /*as_rtx=*/true, context, now, out)) {
-    ++counters_.nack_missed;
     return false;
   }
   ++next_rtx_sequence_;

@@ -63,8 +63,10 @@ class OutboundStream {
   bool Compose(const rtp::TrackPacket& source, const rtp::Rewrite& rewrite,
                const ComposeContext& context, Timestamp now, Packet& out);
 
-  // Composes the RTX packet (RFC 4588) for `sequence` into `out`. False if it is not in the
-  // history, was retransmitted within the last round trip, or the budget is used up.
+  // Whether the receiver's wish for `sequence` will be met. Counts a wish that will not: the packet
+  // is not in the history, was retransmitted half a round trip ago, or the budget is used up.
+  bool MayRetransmit(uint16_t sequence, Timestamp now);
+  // Composes the RTX packet (RFC 4588) for `sequence` into `out`. Call MayRetransmit before.
   bool Retransmit(uint16_t sequence, const ComposeContext& context, Timestamp now, Packet& out);
 
   void OnReportBlock(const rtp::ReportBlock& block, Timestamp now, rtp::WallClock wall_clock);
@@ -137,6 +139,7 @@ class OutboundStream {
   rtp::HeaderExtensions ExtensionsOf(const Sent& sent, std::span<uint8_t> dependency,
                                      const ComposeContext& context, Timestamp now) const;
   void Remember(Sent sent);
+  Sent* Find(uint16_t sequence);
   void Grow();
   Sent& At(int64_t sequence) {
     return history_[static_cast<size_t>(sequence) & (history_.size() - 1)];
