@@ -81,6 +81,9 @@ function(vigil_fuzz_target name)
     add_executable(${name} ${ARG_SOURCE} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.cc)
   endif()
   target_link_libraries(${name} PRIVATE vigil_flags ${ARG_DEPS})
-  add_test(NAME ${name}_corpus COMMAND ${name} $<$<BOOL:${VIGIL_FUZZ}>:-runs=0> ${ARG_CORPUS})
+  # COMMAND_EXPAND_LISTS drops the option where it is empty, instead of passing an empty argument.
+  add_test(NAME ${name}_corpus
+    COMMAND ${name} $<$<BOOL:${VIGIL_FUZZ}>:-runs=0> ${ARG_CORPUS}
+    COMMAND_EXPAND_LISTS)
   set_tests_properties(${name}_corpus PROPERTIES TIMEOUT 120)
 endfunction()
