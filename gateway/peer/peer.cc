@@ -44,9 +44,12 @@ void Peer::SetPhase(Phase next) {
 
 void Peer::Connect(const transport::SrtpKeys& keys) {
   keys_ = keys;
-  srtp_sender_ = std::make_unique<transport::SrtpSender>(keys.profile, keys.local);
-  srtp_receiver_ = std::make_unique<transport::SrtpReceiver>(keys.profile, keys.remote);
+  srtp_sender_ = std::make_unique<transport::SrtpSender>(keys.profile, keys.LocalKey());
+  srtp_receiver_ = std::make_unique<transport::SrtpReceiver>(keys.profile, keys.RemoteKey());
   AddSendStreams();
+  for (const MediaReceiver::Route& route : receiver_.routes()) {
+    srtp_receiver_->AddStream(route.ssrc);
+  }
   SetPhase(Phase::kConnected);
 }
 
@@ -112,7 +115,11 @@ std::optional<DropReason> Peer::HandleRtp(PacketRef packet, Timestamp received,
                                           rtp::TrackPacket& out) {
   if (srtp_receiver_ == nullptr) return DropReason::kDtlsNotReady;
   if (receiver_.empty()) return DropReason::kUnknownSsrc;
-  if (const auto dropped = srtp_receiver_->UnprotectRtp(*packet)) return dropped;
+  // An SSRC that the offer did not name is taken only if the packet proves to be the client's.
+  const uint32_t ssrc = rtp::PeekSsrc(packet->bytes());
+  const auto dropped = srtp_receiver_->HasStream(ssrc) ? srtp_receiver_->UnprotectRtp(*packet)
+                                                       : srtp_receiver_->TryUnprotectRtp(*packet);
+  if (dropped) return dropped;
   return receiver_.Accept(std::move(packet), received, out);
 }
 
@@ -202,7 +209,7 @@ void Peer::HandleTimers(Timestamp now, Outbox& out) {
     return;
   }
   if (phase_ == Phase::kConnecting && now >= connect_deadline_) {
-    SetPhase(Phase::kFailed);
+    SetPhase(Phase::kConnectTimeout);
     return;
   }
   if (dtls_ != nullptr && now >= dtls_->NextDeadline()) {
@@ -293,6 +300,13 @@ void Peer::RestartIce(ice::Credentials local, ice::Credentials remote) {
   ice_.Restart(std::move(local), std::move(remote));
 }
 
+std::vector<std::string> Peer::ufrags() const {
+  const ice::IceLiteAgent::State state = ice_.Export();
+  std::vector<std::string> ufrags = {state.local.ufrag};
+  if (state.previous_local) ufrags.push_back(state.previous_local->ufrag);
+  return ufrags;
+}
+
 std::optional<Peer::State> Peer::Export() const {
   if (phase_ != Phase::kConnected) return std::nullopt;
   return State{.id = parameters_.id,
@@ -306,7 +320,7 @@ std::optional<Peer::State> Peer::Export() const {
 }
 
 std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
-                                    transport::RestoreMode mode, Timestamp now) {
+                                    transport::SrtpSender::RestoreMode mode, Timestamp now) {
   auto peer = std::make_unique<Peer>(context,
                                      PeerParameters{.id = state.id,
                                                     .local = state.ice.local,
@@ -317,9 +331,10 @@ std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
                                      now);
   peer->ice_ = ice::IceLiteAgent(state.ice, ice::IceLiteAgent::Options{});
   peer->srtp_sender_ = std::make_unique<transport::SrtpSender>(
-      state.keys.profile, state.keys.local, state.srtp_sender, mode);
+      state.keys.profile, state.keys.LocalKey(), state.srtp_sender, mode);
   peer->srtp_receiver_ = std::make_unique<transport::SrtpReceiver>(
-      state.keys.profile, state.keys.remote, state.srtp_receiver);
+      state.keys.profile, state.keys.RemoteKey(), state.srtp_receiver);
+  if (mode == transport::SrtpSender::RestoreMode::kAfterFault) peer->LiftIndexLimits();
   if (!peer->receiver_.Restore(state.receiver, now) || !peer->sender_.Restore(state.sender)) {
     return nullptr;
   }
@@ -331,6 +346,17 @@ std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
   }
   peer->next_report_ = now;
   return peer;
+}
+
+// Without a standby of its own the new owner may use every index from here on.
+void Peer::LiftIndexLimits() {
+  srtp_sender_->SetRtcpLimit(parameters_.media.local_ssrc, transport::SrtpSender::kUnlimited);
+  for (const rtp::SendTrack& track : parameters_.media.send) {
+    srtp_sender_->SetLimit(track.ssrc, transport::SrtpSender::kUnlimited);
+    if (track.rtx_ssrc != 0) {
+      srtp_sender_->SetLimit(track.rtx_ssrc, transport::SrtpSender::kUnlimited);
+    }
+  }
 }
 
 int64_t Peer::NextSequence(uint8_t track) const {

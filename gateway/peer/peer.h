@@ -61,7 +61,14 @@ struct RtcpOutcome {
 // without a socket. One thread; time is an argument; everything sent is appended to an outbox.
 class Peer {
  public:
-  enum class Phase : uint8_t { kConnecting, kConnected, kFailed, kClosedByClient, kExpired };
+  enum class Phase : uint8_t {
+    kConnecting,
+    kConnected,
+    kFailed,          // the DTLS handshake
+    kConnectTimeout,  // it never came to its end
+    kClosedByClient,  // close_notify
+    kExpired,         // consent
+  };
 
   // How long a client may take from its offer to the end of its handshake.
   static constexpr TimeDelta kConnectTimeout = TimeDelta::Seconds(30);
@@ -104,6 +111,8 @@ class Peer {
   void RestartIce(ice::Credentials local, ice::Credentials remote);
 
   PeerId id() const { return parameters_.id; }
+  // The user fragments by which checks may find this peer: one, and two during an ICE restart.
+  std::vector<std::string> ufrags() const;
   Phase phase() const { return phase_; }
   const ice::IceLiteAgent& ice() const { return ice_; }
   const MediaReceiver& receiver() const { return receiver_; }
@@ -132,7 +141,7 @@ class Peer {
   // A connected peer continued from its state. kAfterFault skips every SRTP index the former owner
   // may have used. Empty if the state is not consistent.
   static std::unique_ptr<Peer> Restore(PeerContext& context, const State& state,
-                                       transport::RestoreMode mode, Timestamp now);
+                                       transport::SrtpSender::RestoreMode mode, Timestamp now);
   // The next outgoing sequence number of a send track, as its SRTP index.
   int64_t NextSequence(uint8_t track) const;
 
@@ -140,6 +149,7 @@ class Peer {
   void SetPhase(Phase next);
   void Connect(const transport::SrtpKeys& keys);
   void AddSendStreams();
+  void LiftIndexLimits();
   void SendDtls(std::vector<std::vector<uint8_t>>& flight, const ClientAddress& to, Outbox& out);
   void HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, Timestamp now,
                         RtcpOutcome& outcome, Outbox& out);

@@ -93,13 +93,26 @@ struct AttachRemoteFeed {
   uint32_t origin_worker = 0;
   std::vector<rtp::Codec> audio_codecs;  // Empty: no sound.
   std::vector<rtp::Codec> video_codecs;  // Empty: no picture.
+  uint8_t layers = 1;
 };
 
 struct DetachRemoteFeed {
   FeedId feed;
 };
 
+// Packets of a feed that lives here go to another worker of this node, too.
+struct AddRelay {
+  FeedId feed;
+  uint32_t to_worker = 0;
+};
+
+struct RemoveRelay {
+  FeedId feed;
+  uint32_t to_worker = 0;
+};
+
 using Command = std::variant<CreatePeer, ClosePeer, RestartIce, AssignSlot, SelectLayer,
-                             RequestKeyframe, AttachRemoteFeed, DetachRemoteFeed>;
+                             RequestKeyframe, AttachRemoteFeed, DetachRemoteFeed, AddRelay,
+                             RemoveRelay>;
 
 }  // namespace vigil::sfu

@@ -78,6 +78,26 @@ void Router::RemoveFeed(FeedId id, RouterOutput& out) {
   out.events.push_back(FeedClosed{id});
 }
 
+absl::Status Router::AddRelay(FeedId id, uint32_t worker) {
+  const auto it = feeds_.find(id);
+  if (it == feeds_.end()) {
+    return absl::NotFoundError(absl::StrCat("feed ", id.value(), " not found"));
+  }
+  std::vector<uint32_t>& relays = it->second.relays;
+  const auto at = std::lower_bound(relays.begin(), relays.end(), worker);
+  if (at == relays.end() || *at != worker) relays.insert(at, worker);
+  return absl::OkStatus();
+}
+
+absl::Status Router::RemoveRelay(FeedId id, uint32_t worker) {
+  const auto it = feeds_.find(id);
+  if (it == feeds_.end()) {
+    return absl::NotFoundError(absl::StrCat("feed ", id.value(), " not found"));
+  }
+  std::erase(it->second.relays, worker);
+  return absl::OkStatus();
+}
+
 void Router::AddSlot(SlotKey key, const rtp::SendTrack& track) {
   // Initial values below half the range: the first wrap is then counted right (RFC 3711, 3.3.1).
   const auto first_sequence = static_cast<uint16_t>(rng_.Below(0x4000) + 1);
@@ -171,16 +191,20 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now,
                      RouterOutput& out) {
   const auto it = feeds_.find(id);
   VIGIL_CHECK(it != feeds_.end());
-  Track& track = it->second.Of(packet.kind);
+  Feed& feed = it->second;
+  Track& track = feed.Of(packet.kind);
   VIGIL_CHECK(packet.layer < track.last_packet.size());
   track.last_packet[packet.layer] = now;
   if (!track.current || *track.current != packet.codec) track.current = packet.codec;
   if (packet.first_of_stream) RestartSource(track, packet.layer);
-  if (track.slots.empty()) {
+  if (track.slots.empty() && feed.relays.empty()) {
     ++copies_;
     drops_.Add(DropReason::kNoSubscriber);
     return;
   }
+  out.relays.insert(out.relays.end(), feed.relays.begin(), feed.relays.end());
+  copies_ += feed.relays.size();
+  delivered_ += feed.relays.size();
   for (Slot* slot : track.slots) {
     ++copies_;
     const std::optional<DropReason> dropped = ForwardTo(*slot, track, packet, now, out);
@@ -286,6 +310,12 @@ void Router::SkipTo(SlotKey key, int64_t sequence) {
   if (Slot* slot = FindSlot(key)) slot->forwarder.SkipTo(sequence);
 }
 
+std::span<const uint32_t> Router::RelaysOf(FeedId id) const {
+  const auto it = feeds_.find(id);
+  if (it == feeds_.end()) return {};
+  return it->second.relays;
+}
+
 FeedId Router::FeedOf(SlotKey key) const {
   const auto it = slots_.find(key);
   return it == slots_.end() ? FeedId() : it->second.feed;
@@ -304,6 +334,7 @@ Router::State Router::Export(Timestamp now) const {
     FeedState& out = state.feeds.emplace_back();
     out.parameters = feed.parameters;
     for (size_t kind = 0; kind < 2; ++kind) out.clocks[kind] = feed.tracks[kind].clocks;
+    out.relays = feed.relays;
   }
   for (const auto& [key, slot] : slots_) {
     state.slots.push_back({.key = key,
@@ -323,6 +354,7 @@ bool Router::Restore(const State& state, Timestamp now) {
   for (const FeedState& feed : state.feeds) {
     if (!AddFeed(feed.parameters).ok()) return false;
     Feed& restored = feeds_.at(feed.parameters.feed);
+    restored.relays = feed.relays;
     for (size_t kind = 0; kind < 2; ++kind) {
       if (feed.clocks[kind].size() == restored.tracks[kind].clocks.size()) {
         restored.tracks[kind].clocks = feed.clocks[kind];

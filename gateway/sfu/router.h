@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,12 +43,14 @@ struct ClockUpdate {
 // What one call of the router gave rise to besides deliveries. Reused: cleared by its owner.
 struct RouterOutput {
   std::vector<Delivery> deliveries;
+  std::vector<uint32_t> relays;  // Workers that get a copy of the packet.
   std::vector<KeyframeWish> wishes;
   std::vector<ClockUpdate> clocks;
   std::vector<Event> events;
 
   void Clear() {
     deliveries.clear();
+    relays.clear();
     wishes.clear();
     clocks.clear();
     events.clear();
@@ -78,6 +81,9 @@ class Router {
   absl::Status AddFeed(const FeedParameters& parameters);
   // Its slots become empty, and FeedClosed is reported.
   void RemoveFeed(FeedId feed, RouterOutput& out);
+  // Copies of the feed's packets go to another worker, or no longer do. Both may be repeated.
+  absl::Status AddRelay(FeedId feed, uint32_t worker);
+  absl::Status RemoveRelay(FeedId feed, uint32_t worker);
   void AddSlot(SlotKey key, const rtp::SendTrack& track);
   void RemoveSlotsOf(PeerId peer);
 
@@ -98,6 +104,8 @@ class Router {
   void SkipTo(SlotKey slot, int64_t sequence);
 
   bool HasFeed(FeedId feed) const { return feeds_.contains(feed); }
+  // Empty for an unknown feed.
+  std::span<const uint32_t> RelaysOf(FeedId feed) const;
   FeedId FeedOf(SlotKey slot) const;
   size_t subscription_count() const { return subscription_count_; }
   // Copies that were not delivered, by reason.
@@ -123,9 +131,10 @@ class Router {
   struct FeedState {
     FeedParameters parameters;
     std::array<std::vector<rtp::ClockMapping>, 2> clocks;
+    std::vector<uint32_t> relays;
     template <typename F>
     void Fields(F&& f) {
-      f(parameters, clocks);
+      f(parameters, clocks, relays);
     }
   };
   struct State {
@@ -166,6 +175,7 @@ class Router {
   struct Feed {
     FeedParameters parameters;
     std::array<Track, 2> tracks;  // By MediaKind.
+    std::vector<uint32_t> relays;  // Ascending worker indexes.
     Track& Of(rtp::MediaKind kind) { return tracks[static_cast<size_t>(kind)]; }
   };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gateway/base/packet_pool.h"
+#include "gateway/base/sequence.h"
 #include "gateway/base/time.h"
 #include "gateway/rtp/packet.h"
 #include "gateway/rtp/parameters.h"
