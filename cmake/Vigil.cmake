@@ -14,7 +14,7 @@ endif()
 add_library(vigil_flags INTERFACE)
 target_compile_options(vigil_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align
-  -Wunused -Wimplicit-fallthrough -Werror -fno-omit-frame-pointer)
+  -Wunused -Wimplicit-fallthrough -Wno-missing-field-initializers -Werror -fno-omit-frame-pointer)
 target_include_directories(vigil_flags INTERFACE ${PROJECT_SOURCE_DIR})
 
 if(VIGIL_SANITIZE)
