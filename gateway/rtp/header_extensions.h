@@ -22,7 +22,8 @@ enum class ExtensionType : uint8_t {
   kPlayoutDelay,       // http://www.webrtc.org/experiments/rtp-hdrext/playout-delay
   kAbsCaptureTime,     // http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time
   kVideoOrientation,   // urn:3gpp:video-orientation
-  kDependencyDescriptor,  // https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension
+  // https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension
+  kDependencyDescriptor,
   kCount
 };
 constexpr size_t kExtensionTypeCount = static_cast<size_t>(ExtensionType::kCount);

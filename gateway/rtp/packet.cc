@@ -104,10 +104,11 @@ void ReadTwoByteElements(std::span<const uint8_t> block, const ExtensionMap& map
 
 enum class Form : uint8_t { kOneByte, kTwoByte };
 
-// Writes the elements of one block in one form and notices when the form cannot hold them.
-class ElementWriter {
+// Writes one extension block in one form, and notices when that form cannot hold the values. There
+// is no block, not even an empty one, before its first element.
+class BlockWriter {
  public:
-  ElementWriter(Form form, const ExtensionMap& map, ByteWriter& out)
+  BlockWriter(Form form, const ExtensionMap& map, ByteWriter& out)
       : form_(form), map_(map), out_(out) {}
 
   // Writes the head of an element of `type` with `size` bytes to follow. False, and nothing is to
@@ -115,103 +116,94 @@ class ElementWriter {
   bool Begin(ExtensionType type, size_t size) {
     const uint8_t id = map_.IdOf(type);
     if (id == 0) return false;
-    if (form_ == Form::kTwoByte) {
-      out_.U8(id);
-      out_.U8(static_cast<uint8_t>(size));
-      return true;
-    }
-    if (id > kMaxOneByteId || size > kMaxOneByteSize) {
+    if (form_ == Form::kOneByte && (id > kMaxOneByteId || size > kMaxOneByteSize)) {
       form_fits_ = false;
       return false;
     }
-    out_.U8(static_cast<uint8_t>(id << 4 | (size - 1)));
+    if (!begun_) {
+      begun_ = true;
+      out_.U16(form_ == Form::kOneByte ? kOneByteProfile : kTwoByteProfile);
+      out_.U16(0);
+      elements_at_ = out_.position();
+    }
+    if (form_ == Form::kOneByte) {
+      out_.U8(static_cast<uint8_t>(id << 4 | (size - 1)));
+    } else {
+      out_.U8(id);
+      out_.U8(static_cast<uint8_t>(size));
+    }
     return true;
   }
+
+  // Pads the block and tells the header of it.
+  void Finish() {
+    if (!begun_ || !out_.ok()) return;
+    const size_t size = out_.position() - elements_at_;
+    out_.Zeros((4 - size % 4) % 4);
+    out_.PatchU16(elements_at_ - 2, static_cast<uint16_t>((size + 3) / 4));
+    out_.written()[0] |= kExtensionBit;
+  }
+
   bool form_fits() const { return form_fits_; }
 
  private:
   const Form form_;
   const ExtensionMap& map_;
   ByteWriter& out_;
+  bool begun_ = false;
   bool form_fits_ = true;
+  size_t elements_at_ = 0;
 };
 
-void WriteNames(const HeaderExtensions& values, ElementWriter& element, ByteWriter& out) {
-  if (IsMid(values.mid) && element.Begin(ExtensionType::kMid, values.mid.size())) {
+void WriteNames(const HeaderExtensions& values, BlockWriter& block, ByteWriter& out) {
+  if (IsMid(values.mid) && block.Begin(ExtensionType::kMid, values.mid.size())) {
     out.Text(values.mid);
   }
-  if (IsRid(values.rid) && element.Begin(ExtensionType::kRid, values.rid.size())) {
+  if (IsRid(values.rid) && block.Begin(ExtensionType::kRid, values.rid.size())) {
     out.Text(values.rid);
   }
   if (IsRid(values.repaired_rid) &&
-      element.Begin(ExtensionType::kRepairedRid, values.repaired_rid.size())) {
+      block.Begin(ExtensionType::kRepairedRid, values.repaired_rid.size())) {
     out.Text(values.repaired_rid);
   }
 }
 
-// False if `form` cannot hold the values; out.ok() tells whether `out` could.
-bool WriteElements(const HeaderExtensions& values, const ExtensionMap& map, Form form,
-                   ByteWriter& out, StampOffsets& offsets) {
-  ElementWriter element(form, map, out);
-  offsets = {};
-  if (values.abs_send_time && element.Begin(ExtensionType::kAbsSendTime, 3)) {
+StampOffsets WriteElements(const HeaderExtensions& values, BlockWriter& block, ByteWriter& out) {
+  StampOffsets offsets;
+  if (values.abs_send_time && block.Begin(ExtensionType::kAbsSendTime, 3)) {
     offsets.abs_send_time = static_cast<uint16_t>(out.position());
     out.U24(*values.abs_send_time);
   }
-  if (values.transport_sequence && element.Begin(ExtensionType::kTransportSequence, 2)) {
+  if (values.transport_sequence && block.Begin(ExtensionType::kTransportSequence, 2)) {
     offsets.transport_sequence = static_cast<uint16_t>(out.position());
     out.U16(*values.transport_sequence);
   }
-  WriteNames(values, element, out);
-  if (values.audio_level && element.Begin(ExtensionType::kAudioLevel, 1)) {
+  WriteNames(values, block, out);
+  if (values.audio_level && block.Begin(ExtensionType::kAudioLevel, 1)) {
     const uint8_t voice = values.audio_level->voice ? 0x80 : 0;
     out.U8(voice | std::min<uint8_t>(values.audio_level->level, 127));
   }
-  if (values.playout_delay && element.Begin(ExtensionType::kPlayoutDelay, 3)) {
+  if (values.playout_delay && block.Begin(ExtensionType::kPlayoutDelay, 3)) {
     const uint32_t min = std::min<uint32_t>(values.playout_delay->min_10ms, 0xfff);
     const uint32_t max = std::min<uint32_t>(values.playout_delay->max_10ms, 0xfff);
     out.U24(min << 12 | max);
   }
   if (values.abs_capture_time) {
     const AbsCaptureTime& time = *values.abs_capture_time;
-    if (element.Begin(ExtensionType::kAbsCaptureTime, time.clock_offset ? 16 : 8)) {
+    if (block.Begin(ExtensionType::kAbsCaptureTime, time.clock_offset ? 16 : 8)) {
       out.U64(time.capture_time.value());
       if (time.clock_offset) out.U64(static_cast<uint64_t>(*time.clock_offset));
     }
   }
-  if (values.video_orientation && element.Begin(ExtensionType::kVideoOrientation, 1)) {
+  if (values.video_orientation && block.Begin(ExtensionType::kVideoOrientation, 1)) {
     out.U8(*values.video_orientation);
   }
   const std::span<const uint8_t> descriptor = values.dependency_descriptor;
   if (descriptor.size() >= kMinDependencyDescriptorSize && descriptor.size() <= kMaxElementSize &&
-      element.Begin(ExtensionType::kDependencyDescriptor, descriptor.size())) {
+      block.Begin(ExtensionType::kDependencyDescriptor, descriptor.size())) {
     out.Bytes(descriptor);
   }
-  return element.form_fits();
-}
-
-// Appends the extension block, profile and length included; nothing if there is no element.
-// False if `form` cannot hold the values.
-bool WriteBlock(const HeaderExtensions& values, const ExtensionMap& map, Form form, ByteWriter& out,
-                StampOffsets& offsets) {
-  const ByteWriter without_block = out;
-  out.U16(form == Form::kOneByte ? kOneByteProfile : kTwoByteProfile);
-  const size_t length_at = out.position();
-  out.U16(0);
-  const size_t start = out.position();
-  if (!WriteElements(values, map, form, out, offsets)) {
-    out = without_block;
-    return false;
-  }
-  if (out.ok() && out.position() == start) {
-    out = without_block;
-    return true;
-  }
-  const size_t size = out.position() - start;
-  out.Zeros((4 - size % 4) % 4);
-  out.PatchU16(length_at, static_cast<uint16_t>((size + 3) / 4));
-  if (out.ok()) out.written()[0] |= kExtensionBit;
-  return true;
+  return offsets;
 }
 
 }  // namespace
@@ -281,9 +273,16 @@ size_t WriteHeader(const PacketHeader& header, const HeaderExtensions& extension
   writer.U32(header.timestamp);
   writer.U32(header.ssrc);
 
-  StampOffsets stamps;
-  if (!WriteBlock(extensions, map, Form::kOneByte, writer, stamps)) {
-    WriteBlock(extensions, map, Form::kTwoByte, writer, stamps);
+  const ByteWriter without_block = writer;
+  BlockWriter one_byte(Form::kOneByte, map, writer);
+  StampOffsets stamps = WriteElements(extensions, one_byte, writer);
+  if (one_byte.form_fits()) {
+    one_byte.Finish();
+  } else {
+    writer = without_block;
+    BlockWriter two_byte(Form::kTwoByte, map, writer);
+    stamps = WriteElements(extensions, two_byte, writer);
+    two_byte.Finish();
   }
   if (!writer.ok()) stamps = {};
   if (offsets != nullptr) *offsets = stamps;

@@ -424,6 +424,13 @@ TEST(WriteHeader, ClampsValuesWiderThanTheirFields) {
   EXPECT_EQ(back.audio_level, (AudioLevel{.voice = false, .level = 127}));
 }
 
+TEST(WriteHeader, WithoutExtensionsNeedsNoRoomForABlock) {
+  for (size_t n = kFixedHeaderSize; n < kFixedHeaderSize + 8; ++n) {
+    Bytes out(n);
+    EXPECT_EQ(WriteHeader({}, {}, kMap, out, nullptr), kFixedHeaderSize) << n;
+  }
+}
+
 TEST(WriteHeader, IntoEveryTooSmallBufferWritesZero) {
   HeaderExtensions values;
   values.mid = "mid";
