@@ -59,15 +59,27 @@ function(vigil_executable name)
   target_link_libraries(${name} PRIVATE vigil_flags ${ARG_DEPS})
 endfunction()
 
-# vigil_test(NAME SOURCES a_test.cc ... DEPS ...): one GoogleTest binary, registered with ctest.
+# vigil_test(NAME SOURCES a_test.cc ... DEPS ... [LABELS unit threads]): one GoogleTest binary,
+# registered with ctest. Labels: "unit" (the default), "sim", and "threads" for what is built and
+# run again under ThreadSanitizer; a list given here replaces the default. The target `label_X`
+# builds the tests of label X and nothing else.
 function(vigil_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE vigil_flags ${ARG_DEPS} GTest::gmock GTest::gtest
                                         GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE VIGIL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS "${ARG_LABELS}")
+  foreach(label IN LISTS ARG_LABELS)
+    if(NOT TARGET label_${label})
+      add_custom_target(label_${label})
+    endif()
+    add_dependencies(label_${label} ${name})
+  endforeach()
 endfunction()
 
 # vigil_fuzz_target(NAME SOURCE x_fuzz.cc CORPUS dir DEPS ...)
@@ -85,5 +97,5 @@ function(vigil_fuzz_target name)
   add_test(NAME ${name}_corpus
     COMMAND ${name} $<$<BOOL:${VIGIL_FUZZ}>:-runs=0> ${ARG_CORPUS}
     COMMAND_EXPAND_LISTS)
-  set_tests_properties(${name}_corpus PROPERTIES TIMEOUT 120)
+  set_tests_properties(${name}_corpus PROPERTIES TIMEOUT 120 LABELS fuzz)
 endfunction()
