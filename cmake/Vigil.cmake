@@ -14,7 +14,7 @@ endif()
 add_library(vigil_flags INTERFACE)
 target_compile_options(vigil_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align
-  -Wunused -Wimplicit-fallthrough -Werror -fno-omit-frame-pointer)
+  -Wunused -Wimplicit-fallthrough -Wno-missing-field-initializers -Werror -fno-omit-frame-pointer)
 target_include_directories(vigil_flags INTERFACE ${PROJECT_SOURCE_DIR})
 
 if(VIGIL_SANITIZE)
@@ -93,6 +93,9 @@ function(vigil_fuzz_target name)
     add_executable(${name} ${ARG_SOURCE} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.cc)
   endif()
   target_link_libraries(${name} PRIVATE vigil_flags ${ARG_DEPS})
-  add_test(NAME ${name}_corpus COMMAND ${name} $<$<BOOL:${VIGIL_FUZZ}>:-runs=0> ${ARG_CORPUS})
+  # COMMAND_EXPAND_LISTS drops the option where it is empty, instead of passing an empty argument.
+  add_test(NAME ${name}_corpus
+    COMMAND ${name} $<$<BOOL:${VIGIL_FUZZ}>:-runs=0> ${ARG_CORPUS}
+    COMMAND_EXPAND_LISTS)
   set_tests_properties(${name}_corpus PROPERTIES TIMEOUT 120 LABELS fuzz)
 endfunction()

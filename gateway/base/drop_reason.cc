@@ -50,12 +50,16 @@ std::string_view ToString(DropReason reason) {
       return "pool_exhausted";
     case DropReason::kQueueFull:
       return "queue_full";
+    case DropReason::kSendFailed:
+      return "send_failed";
     case DropReason::kSrtpIndexReserve:
       return "srtp_index_reserve";
     case DropReason::kWrongEpoch:
       return "wrong_epoch";
     case DropReason::kWrongGroup:
       return "wrong_group";
+    case DropReason::kEdgeUnsupported:
+      return "edge_unsupported";
     case DropReason::kDraining:
       return "draining";
     case DropReason::kCount:

@@ -33,9 +33,11 @@ enum class DropReason : uint8_t {
   kPeerNotConnected,     // the subscriber has no keys or no address yet
   kPoolExhausted,        // no free packet
   kQueueFull,            // a bounded queue (outbox, cross-worker ring) was full
+  kSendFailed,           // the kernel refused to send it (no route, filtered, too long)
   kSrtpIndexReserve,     // outgoing SRTP index at its reserved limit (takeover safety)
   kWrongEpoch,           // edge datagram of another epoch
   kWrongGroup,           // edge datagram for a group that is not here
+  kEdgeUnsupported,      // edge datagram of a version or type not spoken here
   kDraining,             // new peers are refused
   kCount
 };

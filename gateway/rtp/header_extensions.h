@@ -22,7 +22,8 @@ enum class ExtensionType : uint8_t {
   kPlayoutDelay,       // http://www.webrtc.org/experiments/rtp-hdrext/playout-delay
   kAbsCaptureTime,     // http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time
   kVideoOrientation,   // urn:3gpp:video-orientation
-  kDependencyDescriptor,  // https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension
+  // https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension
+  kDependencyDescriptor,
   kCount
 };
 constexpr size_t kExtensionTypeCount = static_cast<size_t>(ExtensionType::kCount);
@@ -71,6 +72,17 @@ struct AbsCaptureTime {
   bool operator==(const AbsCaptureTime&) const = default;
 };
 
+// The longest mid or rid that is read or written. More would not fit the one-byte form, and
+// libwebrtc neither sends nor accepts more; a longer or non-token value counts as absent.
+constexpr size_t kMaxStreamNameSize = 16;
+// A mid: an RFC 4566 token of at most kMaxStreamNameSize bytes (RFC 5888, 4).
+bool IsMid(std::string_view text);
+// A rid: letters, digits, '-' and '_', at most kMaxStreamNameSize of them (RFC 8851, 10).
+bool IsRid(std::string_view text);
+
+// The mandatory fields (AV1 RTP specification, A.8.2); a shorter descriptor counts as absent.
+constexpr size_t kMinDependencyDescriptorSize = 3;
+
 // The values of one packet. Views point into the packet.
 struct HeaderExtensions {
   std::string_view mid;                   // Empty when absent.
@@ -82,7 +94,11 @@ struct HeaderExtensions {
   std::optional<PlayoutDelay> playout_delay;
   std::optional<AbsCaptureTime> abs_capture_time;
   std::optional<uint8_t> video_orientation;
-  std::span<const uint8_t> dependency_descriptor;  // Empty when absent; raw bytes.
+  // Empty when absent; otherwise kMinDependencyDescriptorSize to 255 raw bytes.
+  std::span<const uint8_t> dependency_descriptor;
+
+  // Compares values, also those that views point to.
+  bool operator==(const HeaderExtensions& other) const;
 };
 
 // 24-bit 6.18 seconds of an NTP time, as abs-send-time carries it.

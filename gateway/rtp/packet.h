@@ -25,7 +25,8 @@ struct PacketView {
   std::span<const uint8_t> payload;  // Without padding.
   size_t header_size = 0;            // Fixed header, CSRCs and extension block.
   uint8_t padding_size = 0;
-  uint16_t extension_profile = 0;  // 0xBEDE, 0x1000..0x100f, or 0 without extensions.
+  // 0xBEDE, 0x1000..0x100f, or 0 without extensions; a block of any other profile is skipped.
+  uint16_t extension_profile = 0;
   std::span<const uint8_t> extension_block;
 };
 
@@ -41,7 +42,7 @@ uint32_t PeekSsrc(std::span<const uint8_t> datagram);
 // malformed element ends the block silently: what came before it counts (RFC 8285, 4.1.2).
 HeaderExtensions ParseExtensions(const PacketView& packet, const ExtensionMap& map);
 
-// Where WritePacket put the values which are stamped at the last moment, as offsets into the
+// Where WriteHeader put the values which are stamped at the last moment, as offsets into the
 // packet; 0 when the extension is not there.
 struct StampOffsets {
   uint16_t abs_send_time = 0;
@@ -49,9 +50,11 @@ struct StampOffsets {
 };
 
 // Writes header and extensions to the front of `out` and returns their length, or 0 if they do not
-// fit. Only values whose type is in `map` are written; the one-byte form is used whenever it can
-// be. The payload goes right behind. Set `abs_send_time` and `transport_sequence` to any value to
-// reserve their place, which `offsets` then tells.
+// fit. Only values whose type is in `map` are written, and no text or descriptor that
+// ParseExtensions would not return; the one-byte form is used whenever it can be (ids up to 14,
+// values up to 16 bytes). The payload goes right behind. Set `abs_send_time` and
+// `transport_sequence` to any value to reserve their place, which `offsets` (may be null) then
+// tells.
 size_t WriteHeader(const PacketHeader& header, const HeaderExtensions& extensions,
                    const ExtensionMap& map, std::span<uint8_t> out, StampOffsets* offsets);
 

@@ -1,0 +1,96 @@
+#include "gateway/peer/media_sender.h"
+
+#include <algorithm>
+
+namespace vigil::peer {
+
+MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, Rng& rng)
+    : extensions_(media.extensions), wall_clock_(wall_clock) {
+  streams_.reserve(media.send.size());
+  for (const rtp::SendTrack& track : media.send) {
+    streams_.emplace_back(track, static_cast<uint16_t>(rng.Below(0x4000) + 1));
+  }
+}
+
+stream::ComposeContext MediaSender::ContextFor(uint8_t track, size_t size, Timestamp now) {
+  stream::ComposeContext context{.extensions = extensions_, .wall_clock = wall_clock_};
+  if (extensions_.Has(rtp::ExtensionType::kTransportSequence) &&
+      streams_[track].track().feedback.transport_cc) {
+    context.transport_sequence = log_.Next(track, size, now);
+  }
+  return context;
+}
+
+bool MediaSender::Compose(uint8_t track, const rtp::TrackPacket& source,
+                          const rtp::Rewrite& rewrite, Timestamp now, Packet& out) {
+  return streams_[track].Compose(source, rewrite, ContextFor(track, source.payload.size(), now),
+                                 now, out);
+}
+
+bool MediaSender::Retransmit(uint8_t track, uint16_t sequence, Timestamp now, Packet& out) {
+  return streams_[track].Retransmit(sequence, ContextFor(track, 0, now), now, out);
+}
+
+std::optional<uint8_t> MediaSender::TrackOf(uint32_t ssrc) const {
+  for (size_t i = 0; i < streams_.size(); ++i) {
+    if (streams_[i].track().ssrc == ssrc) return static_cast<uint8_t>(i);
+  }
+  return std::nullopt;
+}
+
+void MediaSender::OnReportBlock(const rtp::ReportBlock& block, Timestamp now) {
+  if (const std::optional<uint8_t> track = TrackOf(block.ssrc)) {
+    streams_[*track].OnReportBlock(block, now, wall_clock_);
+  }
+}
+
+void MediaSender::OnTransportFeedback(const rtp::TransportFeedback& feedback, Timestamp now) {
+  const stream::SendLog::Acknowledged acknowledged = log_.OnFeedback(feedback);
+  acknowledged_ += acknowledged.received;
+  reported_lost_ += acknowledged.lost;
+  for (size_t i = 0; i < streams_.size() && i < 64; ++i) {
+    if ((acknowledged.tracks >> i & 1) != 0) streams_[i].OnConfirmed(now);
+  }
+}
+
+void MediaSender::SetClock(uint8_t track, const rtp::ClockMapping& clock) {
+  if (track < streams_.size()) streams_[track].SetClock(clock);
+}
+
+bool MediaSender::WriteSenderReports(Timestamp now, ByteWriter& out) const {
+  bool wrote = false;
+  for (const stream::OutboundStream& stream : streams_) {
+    const auto report = stream.MakeSenderReport(now, wall_clock_);
+    if (!report || out.remaining() < 28) continue;
+    rtp::WriteSenderReport(*report, {}, out);
+    wrote = true;
+  }
+  return wrote;
+}
+
+void MediaSender::Expire(Timestamp now) {
+  for (stream::OutboundStream& stream : streams_) stream.Expire(now);
+}
+
+bool MediaSender::has_history() const {
+  return std::any_of(streams_.begin(), streams_.end(),
+                     [](const stream::OutboundStream& stream) { return stream.has_history(); });
+}
+
+MediaSender::State MediaSender::Export() const {
+  State state{.streams = {}, .log = log_};
+  for (const stream::OutboundStream& stream : streams_) state.streams.push_back(stream.Export());
+  return state;
+}
+
+bool MediaSender::Restore(const State& state) {
+  if (state.streams.size() != streams_.size()) return false;
+  for (size_t i = 0; i < streams_.size(); ++i) {
+    if (!(state.streams[i].track == streams_[i].track())) return false;
+    streams_[i] = stream::OutboundStream(state.streams[i]);
+  }
+  log_ = state.log;
+  return true;
+}
+
+}  // namespace vigil::peer

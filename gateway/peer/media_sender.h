@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "gateway/base/byte_io.h"
+#include "gateway/base/packet_pool.h"
+#include "gateway/base/rng.h"
+#include "gateway/base/time.h"
+#include "gateway/rtp/parameters.h"
+#include "gateway/rtp/rtcp.h"
+#include "gateway/rtp/track_packet.h"
+#include "gateway/stream/outbound_stream.h"
+#include "gateway/stream/send_log.h"
+
+namespace vigil::peer {
+
+// Everything one client is sent: its send tracks' streams and their transport-wide numbering.
+// Composes whole packets; protecting and addressing them is the peer's.
+class MediaSender {
+ public:
+  // `rng` draws the first RTX sequence numbers.
+  MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, Rng& rng);
+
+  // Composes one subscriber's copy of `source`. False if it would not fit into a packet.
+  bool Compose(uint8_t track, const rtp::TrackPacket& source, const rtp::Rewrite& rewrite,
+               Timestamp now, Packet& out);
+  // Whether a NACKed packet is to be sent again; counts it if not.
+  bool MayRetransmit(uint8_t track, uint16_t sequence, Timestamp now) {
+    return streams_[track].MayRetransmit(sequence, now);
+  }
+  // Composes the RTX packet for one NACKed sequence number. Call MayRetransmit before.
+  bool Retransmit(uint8_t track, uint16_t sequence, Timestamp now, Packet& out);
+
+  // The send track with this media SSRC.
+  std::optional<uint8_t> TrackOf(uint32_t ssrc) const;
+  void OnReportBlock(const rtp::ReportBlock& block, Timestamp now);
+  void OnTransportFeedback(const rtp::TransportFeedback& feedback, Timestamp now);
+  void SetClock(uint8_t track, const rtp::ClockMapping& clock);
+  // Appends a sender report for each track that is sending; true if one was written.
+  bool WriteSenderReports(Timestamp now, ByteWriter& out) const;
+  // Releases media that is too old to be asked for.
+  void Expire(Timestamp now);
+  bool has_history() const;
+
+  bool empty() const { return streams_.empty(); }
+  size_t size() const { return streams_.size(); }
+  const stream::OutboundStream& stream(size_t i) const { return streams_[i]; }
+  stream::OutboundStream& stream(size_t i) { return streams_[i]; }
+  uint64_t acknowledged() const { return acknowledged_; }
+  uint64_t reported_lost() const { return reported_lost_; }
+
+  struct State {
+    std::vector<stream::OutboundStream::State> streams;
+    stream::SendLog log;
+    template <typename F>
+    void Fields(F&& f) {
+      f(streams, log);
+    }
+  };
+  State Export() const;
+  // False if the state does not belong to these parameters.
+  bool Restore(const State& state);
+
+ private:
+  stream::ComposeContext ContextFor(uint8_t track, size_t size, Timestamp now);
+
+  rtp::ExtensionMap extensions_;
+  rtp::WallClock wall_clock_;
+  std::vector<stream::OutboundStream> streams_;
+  stream::SendLog log_;
+  uint64_t acknowledged_ = 0;  // Packets, by transport-wide feedback.
+  uint64_t reported_lost_ = 0;
+};
+
+}  // namespace vigil::peer

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "gateway/base/drop_reason.h"
+#include "gateway/base/sequence.h"
+#include "gateway/base/time.h"
+#include "gateway/rtp/track_packet.h"
+
+namespace vigil::sfu {
+
+// The counters of one outgoing SSRC, continued over any number of sources: sequence numbers
+// without gap, timestamps that follow the clock, picture ids that count on. Knows one source at a
+// time; packets from before the point where it took the source over are dropped.
+class Forwarder {
+ public:
+  // `first_sequence` below 2^15, so that the first wrap is counted right by SRTP.
+  Forwarder(rtp::MediaKind kind, uint16_t first_sequence, uint32_t first_timestamp);
+
+  // The slot carries another source from the next packet (sound) or keyframe (picture) on.
+  // Nothing of the old source is forwarded any more.
+  void Begin();
+  // The slot carries nothing.
+  void Stop() { phase_ = Phase::kIdle; }
+
+  // Rewrites a packet of the current source, or says why it is not forwarded.
+  std::optional<DropReason> Forward(const rtp::TrackPacket& packet, uint32_t clock_rate,
+                                    Timestamp now, rtp::Rewrite& rewrite);
+
+  // Continues at `sequence` or later (takeover: above every index that may have been used).
+  void SkipTo(int64_t sequence);
+
+  bool waiting() const { return phase_ == Phase::kWaiting; }
+  int64_t next_sequence() const { return next_sequence_; }
+  // What outgoing timestamps add to the current source's.
+  int64_t timestamp_offset() const { return timestamp_offset_; }
+
+  template <typename F>
+  void Fields(F&& f) {
+    f(kind_, phase_, next_sequence_, floor_, highest_in_, ranges_, range_count_,
+      timestamp_offset_, last_timestamp_, last_sent_at_, picture_id_, tl0_, key_index_, frame_);
+  }
+
+ private:
+  enum class Phase : uint8_t { kIdle, kWaiting, kForwarding };
+  // From source sequence `from` on, outgoing = source + offset.
+  struct Range {
+    int64_t from = 0;
+    int64_t offset = 0;
+    template <typename F>
+    void Fields(F&& f) {
+      f(from, offset);
+    }
+  };
+  // One wrapping counter of a codec, carried over a switch.
+  struct Counter {
+    std::optional<int64_t> source;  // The last source value, unwrapped.
+    int64_t offset = 0;
+    int64_t last = -1;  // Highest one sent.
+
+    // `value` wraps at 2^bits; the result does not wrap.
+    int64_t Map(uint16_t value, int bits);
+    // The next source starts behind the last value sent.
+    void Leave() { source.reset(); }
+    template <typename F>
+    void Fields(F&& f) {
+      f(source, offset, last);
+    }
+  };
+
+  void TakeOver(const rtp::TrackPacket& packet, uint32_t clock_rate, Timestamp now);
+  std::optional<int64_t> MapSequence(int64_t source) const;
+  void DropFromStream(int64_t source);
+  void MapCounters(const rtp::TrackPacket& packet, rtp::Rewrite& rewrite);
+
+  // Reordering reaches back over at most this many deliberate drops.
+  static constexpr size_t kMaxRanges = 16;
+
+  rtp::MediaKind kind_;
+  Phase phase_ = Phase::kIdle;
+  int64_t next_sequence_;
+  int64_t floor_ = 0;  // Source packets before this one are from before the take-over.
+  int64_t highest_in_ = 0;
+  std::array<Range, kMaxRanges> ranges_{};  // Ascending by `from`; the first range_count_ count.
+  size_t range_count_ = 0;
+  int64_t timestamp_offset_ = 0;
+  int64_t last_timestamp_;  // Highest outgoing one.
+  Timestamp last_sent_at_ = Timestamp::LongAgo();
+  Counter picture_id_;
+  Counter tl0_;
+  Counter key_index_;
+  Counter frame_;
+};
+
+}  // namespace vigil::sfu

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "gateway/base/byte_io.h"
+#include "gateway/base/sequence.h"
+#include "gateway/base/time.h"
+#include "gateway/rtp/rtcp.h"
+
+namespace vigil::stream {
+
+// What a publisher's transport-wide sequence numbers did on their way here, and the feedback that
+// tells it (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+class ArrivalLog {
+ public:
+  // libwebrtc expects feedback each 50 to 250 ms. A lower value reacts faster and costs more.
+  static constexpr TimeDelta kInterval = TimeDelta::Millis(50);
+  // Packets remembered between two feedbacks; 50 ms at 100 Mb/s.
+  static constexpr size_t kMaxArrivals = 600;
+
+  void OnPacket(uint16_t sequence, Timestamp received);
+  // Appends feedback packets for all that arrived since the last call, if feedback is due.
+  // False if nothing was written.
+  bool WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp now, ByteWriter& out);
+  Timestamp NextDeadline() const { return due_; }
+
+  template <typename F>
+  void Fields(F&& f) {
+    f(sequences_, next_base_, zero_, feedback_count_);
+  }
+
+ private:
+  SequenceUnwrapper sequences_;
+  std::vector<rtp::FeedbackArrival> arrivals_;  // Ascending by sequence, no duplicates.
+  // The first sequence not reported yet.
+  std::optional<int64_t> next_base_;
+  // Reference zero of the reported times: shortly before the first packet, never after one.
+  std::optional<Timestamp> zero_;
+  uint8_t feedback_count_ = 0;
+  Timestamp due_ = Timestamp::Never();
+};
+
+}  // namespace vigil::stream

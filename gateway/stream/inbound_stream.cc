@@ -1,0 +1,176 @@
+#include "gateway/stream/inbound_stream.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace vigil::stream {
+
+InboundStream::InboundStream(const InboundStreamOptions& options) : options_(options) {}
+
+std::optional<DropReason> InboundStream::OnPacket(const rtp::PacketHeader& header,
+                                                  size_t payload_size, Timestamp received,
+                                                  bool recovered, Accepted& accepted) {
+  const bool first = !has_packets();
+  // RTX repairs what is missing; before the first original packet nothing is.
+  if (first && recovered) return DropReason::kTooOld;
+  const int64_t sequence = sequences_.Peek(header.sequence);
+  if (first) {
+    base_sequence_ = sequence;
+    highest_ = sequence - 1;
+  }
+  if (sequence <= highest_ - kWindow) return DropReason::kTooOld;
+  // RTX of what this side has never missed: a probe by retransmission, or a hostile sender.
+  if (recovered && sequence > highest_) return DropReason::kTooOld;
+
+  accepted.newest = sequence > highest_;
+  if (accepted.newest && sequence > highest_ + 1) {
+    for (int64_t s = std::max(highest_ + 1, sequence - kWindow); s < sequence; ++s) {
+      seen_[static_cast<size_t>(s & (kWindow - 1)) / 64] &= ~(uint64_t{1} << (s & 63));
+    }
+    if (options_.nack && !losses_.OnGap(highest_ + 1, sequence, received)) {
+      accepted.lost_track = true;
+    }
+  }
+  if (!MarkSeen(sequence)) return DropReason::kDuplicate;
+  if (!recovered) {
+    ++original_packets_;
+    UpdateJitter(header.timestamp, received);
+    last_arrival_ = received;
+  }
+  // What was given up, or lies before the first packet, is of no use any more but does no harm.
+  if (losses_.OnArrival(sequence) && recovered) ++counters_.recovered;
+  if (accepted.newest) {
+    highest_ = sequence;
+    sequences_.Unwrap(header.sequence);
+    accepted.timestamp = timestamps_.Unwrap(header.timestamp);
+  } else {
+    accepted.timestamp = timestamps_.Peek(header.timestamp);
+  }
+  accepted.sequence = sequence;
+  ++counters_.packets;
+  counters_.bytes += payload_size;
+  return std::nullopt;
+}
+
+// False if the packet has been here before. The bit of a new highest packet is stale and is
+// overwritten; bits between were cleared by the caller.
+bool InboundStream::MarkSeen(int64_t sequence) {
+  if (sequence <= highest_ && WasSeen(sequence)) return false;
+  seen_[static_cast<size_t>(sequence & (kWindow - 1)) / 64] |= uint64_t{1} << (sequence & 63);
+  return true;
+}
+
+bool InboundStream::WasSeen(int64_t sequence) const {
+  const uint64_t word = seen_[static_cast<size_t>(sequence & (kWindow - 1)) / 64];
+  return (word >> (sequence & 63) & 1) != 0;
+}
+
+void InboundStream::UpdateJitter(uint32_t timestamp, Timestamp received) {
+  // RFC 3550, A.8, in RTP units modulo 2^32.
+  const int64_t arrival = rtp::ToRtpUnits(TimeDelta::Nanos(received.ns()), options_.clock_rate);
+  const int64_t transit = arrival - static_cast<int64_t>(timestamp);
+  if (last_transit_) {
+    const auto difference = static_cast<int32_t>(static_cast<uint32_t>(transit - *last_transit_));
+    // A source that restarts its clock would otherwise poison the filter for a minute.
+    if (std::abs(static_cast<double>(difference)) < 10.0 * options_.clock_rate) {
+      jitter_ += (std::abs(static_cast<double>(difference)) - jitter_) / 16.0;
+    }
+  }
+  last_transit_ = transit;
+}
+
+void InboundStream::OnKeyframe(int64_t) { ++counters_.keyframes; }
+
+void InboundStream::OnSenderReport(const rtp::SenderReport& report, Timestamp now) {
+  last_sender_report_ = report.ntp.Compact();
+  last_sender_report_at_ = now;
+}
+
+bool InboundStream::TakeNacks(Timestamp now, TimeDelta rtt, std::vector<uint16_t>& sequences) {
+  const size_t before = sequences.size();
+  const size_t given_up = losses_.TakeDue(now, rtt, sequences);
+  counters_.nacks_sent += sequences.size() - before;
+  counters_.given_up += given_up;
+  return given_up > 0;
+}
+
+std::optional<rtp::ReportBlock> InboundStream::MakeReportBlock(Timestamp now) {
+  if (!has_packets()) return std::nullopt;
+  const auto expected = static_cast<uint64_t>(highest_ - base_sequence_ + 1);
+  const auto lost =
+      static_cast<int64_t>(expected) - static_cast<int64_t>(original_packets_);
+  const uint64_t expected_now = expected - reported_expected_;
+  const int64_t lost_now = static_cast<int64_t>(expected_now) -
+                           static_cast<int64_t>(original_packets_ - reported_packets_);
+  reported_expected_ = expected;
+  reported_packets_ = original_packets_;
+
+  rtp::ReportBlock block;
+  block.ssrc = options_.ssrc;
+  if (expected_now > 0 && lost_now > 0) {
+    block.fraction_lost = static_cast<uint8_t>(
+        std::min<int64_t>(255, (lost_now << 8) / static_cast<int64_t>(expected_now)));
+  }
+  block.cumulative_lost =
+      static_cast<int32_t>(std::clamp<int64_t>(lost, -0x800000, 0x7fffff));
+  block.extended_highest_sequence = static_cast<uint32_t>(highest_);
+  block.jitter = static_cast<uint32_t>(jitter_);
+  block.last_sender_report = last_sender_report_;
+  if (last_sender_report_ != 0) {
+    block.delay_since_last_report = rtp::ToCompactNtp(now - last_sender_report_at_);
+  }
+  return block;
+}
+
+TimeDelta InboundStream::jitter() const {
+  return TimeDelta::FromSeconds(jitter_ / options_.clock_rate);
+}
+
+InboundStream::State InboundStream::Export() const {
+  State state{.options = options_,
+              .counters = counters_,
+              .sequences = sequences_,
+              .timestamps = timestamps_,
+              .base_sequence = base_sequence_,
+              .highest = highest_,
+              .original_packets = original_packets_,
+              .reported_expected = reported_expected_,
+              .reported_packets = reported_packets_,
+              .jitter = jitter_,
+              .last_arrival = last_arrival_,
+              .last_sender_report = last_sender_report_,
+              .last_sender_report_at = last_sender_report_at_};
+  if (!has_packets()) return state;
+  for (int64_t n = 0; n < 64; ++n) {
+    if (WasSeen(highest_ - n)) state.recently_seen |= uint64_t{1} << n;
+  }
+  return state;
+}
+
+// Of the packets before the export only the last 64 are told apart: those that were missing are
+// asked for again, later duplicates among older ones are stopped by SRTP on the way out.
+InboundStream::InboundStream(const State& state, Timestamp now)
+    : options_(state.options),
+      counters_(state.counters),
+      sequences_(state.sequences),
+      timestamps_(state.timestamps),
+      base_sequence_(state.base_sequence),
+      highest_(state.highest),
+      original_packets_(state.original_packets),
+      reported_expected_(state.reported_expected),
+      reported_packets_(state.reported_packets),
+      jitter_(state.jitter),
+      last_arrival_(state.last_arrival),
+      last_sender_report_(state.last_sender_report),
+      last_sender_report_at_(state.last_sender_report_at) {
+  if (!has_packets()) return;
+  seen_.fill(~uint64_t{0});
+  for (int64_t n = 63; n >= 0; --n) {
+    const int64_t sequence = highest_ - n;
+    if ((state.recently_seen >> n & 1) != 0 || sequence < base_sequence_) continue;
+    seen_[static_cast<size_t>(sequence & (kWindow - 1)) / 64] &= ~(uint64_t{1} << (sequence & 63));
+    if (options_.nack) losses_.OnGap(sequence, sequence + 1, now);
+  }
+}
+
+}  // namespace vigil::stream

@@ -1,0 +1,370 @@
+#include "gateway/worker/worker.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/base/check.h"
+#include "gateway/transport/demux.h"
+
+namespace vigil::worker {
+namespace {
+
+sfu::CloseReason ReasonOf(peer::Peer::Phase phase) {
+  switch (phase) {
+    case peer::Peer::Phase::kExpired:
+      return sfu::CloseReason::kConsentExpired;
+    case peer::Peer::Phase::kClosedByClient:
+      return sfu::CloseReason::kDtlsClosed;
+    case peer::Peer::Phase::kConnectTimeout:
+      return sfu::CloseReason::kConnectTimeout;
+    default:
+      return sfu::CloseReason::kDtlsFailed;
+  }
+}
+
+}  // namespace
+
+Worker::Worker(const WorkerOptions& options, const transport::DtlsContext& dtls, RelayMesh* mesh)
+    : options_(options),
+      mesh_(mesh),
+      pool_(options.packets),
+      rng_(options.seed),
+      context_{.stun = stun_,
+               .dtls = dtls,
+               .pool = pool_,
+               .wall_clock = options.wall_clock,
+               .rng = rng_},
+      router_(options.seed ^ 0x5f5f) {}
+
+Worker::~Worker() { packet_ = {}; }
+
+Worker::Entry* Worker::FindByAddress(const ClientAddress& client) {
+  const auto it = by_address_.find(client);
+  if (it == by_address_.end()) return nullptr;
+  return it->second->peer->ice().IsValidated(client) ? it->second : nullptr;
+}
+
+Worker::Entry* Worker::FindById(PeerId id) {
+  const auto it = by_id_.find(id);
+  return it == by_id_.end() ? nullptr : it->second;
+}
+
+// The way of one packet, from the datagram that io read in a batch (stop 1) to the outbox that io
+// flushes in a batch (stop 6).
+void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOutput& out) {
+  ++counters_.datagrams;
+  std::optional<DropReason> dropped;
+  const transport::DatagramKind kind = transport::Classify(datagram.packet->bytes());
+  // A check is the only datagram an unknown address may send: it is what makes an address known.
+  if (kind == transport::DatagramKind::kStun) return HandleStun(datagram, now, out);
+
+  // Stop 2, peer: whose is it? Then demultiplex, authenticate and decrypt in place, parse.
+  Entry* entry = FindByAddress(datagram.client);
+  if (entry == nullptr) {
+    counters_.ingress_drops.Add(DropReason::kUnknownSource);
+    return;
+  }
+  switch (kind) {
+    case transport::DatagramKind::kRtp: {
+      // Stop 3, stream (inside HandleRtp): duplicates, RTX, losses, arrival times, keyframe?
+      dropped = entry->peer->HandleRtp(std::move(datagram.packet), datagram.receive_time, packet_);
+      if (dropped) break;
+      ++counters_.track_packets;
+      // Stop 4, sfu: one rewrite or one drop per subscription.
+      router_.Forward(entry->publishes, packet_, now, routed_);
+      // Stop 5, peer: history, transport-wide number, one copy, SRTP protect -> outbox.
+      Deliver(packet_, now, out);
+      Relay(entry->publishes, packet_, out);
+      Settle(now, out);
+      packet_.packet.Reset();
+      break;
+    }
+    case transport::DatagramKind::kRtcp:
+      dropped = HandleRtcp(*entry, datagram, now, out);
+      break;
+    case transport::DatagramKind::kDtls:
+      dropped = HandleDtls(*entry, datagram, now, out);
+      if (CloseIfEnded(*entry, out)) return;
+      break;
+    default:
+      dropped = DropReason::kMalformed;
+  }
+  if (dropped) counters_.ingress_drops.Add(*dropped);
+  Schedule(*entry);
+}
+
+void Worker::Deliver(const rtp::TrackPacket& packet, Timestamp now, TurnOutput& out) {
+  for (const sfu::Delivery& delivery : routed_.deliveries) {
+    Entry* subscriber = FindById(delivery.slot.peer);
+    VIGIL_CHECK(subscriber != nullptr);
+    const std::optional<DropReason> dropped = subscriber->peer->SendRtp(
+        delivery.slot.index, packet, delivery.rewrite, now, out.outbox);
+    if (dropped) {
+      counters_.egress_drops.Add(*dropped);
+    } else {
+      ++counters_.sent;
+    }
+  }
+}
+
+void Worker::Relay(FeedId feed, const rtp::TrackPacket& packet, TurnOutput& out) {
+  for (const uint32_t to : routed_.relays) {
+    RelayLink& link = mesh_->Link(options_.index, to);
+    RelayedPacket* slot = link.packets.Reserve();
+    if (slot == nullptr || !ToRelayed(feed, packet, *slot)) {
+      counters_.egress_drops.Add(DropReason::kQueueFull);
+      continue;
+    }
+    link.packets.Commit();
+    out.relayed_to |= uint64_t{1} << to;
+    ++counters_.relayed_out;
+  }
+}
+
+void Worker::Settle(Timestamp now, TurnOutput& out) {
+  for (const sfu::ClockUpdate& update : routed_.clocks) {
+    if (Entry* entry = FindById(update.slot.peer)) {
+      entry->peer->SetClock(update.slot.index, update.clock);
+    }
+  }
+  for (const sfu::KeyframeWish& wish : routed_.wishes) WishKeyframe(wish, now, out);
+  out.events.insert(out.events.end(), routed_.events.begin(), routed_.events.end());
+  routed_.Clear();
+}
+
+void Worker::WishKeyframe(const sfu::KeyframeWish& wish, Timestamp now, TurnOutput& out) {
+  const auto local = publishers_.find(wish.feed);
+  if (local != publishers_.end()) {
+    local->second->peer->RequestKeyframe(wish.layer, now, out.outbox);
+    Schedule(*local->second);
+    return;
+  }
+  const auto remote = remote_feeds_.find(wish.feed);
+  if (remote != remote_feeds_.end()) {
+    Note(remote->second, RelayedWish{wish.feed, wish.layer}, out);
+  }
+}
+
+// A note that does not fit is dropped: a receiver repeats its wish, a publisher its report.
+void Worker::Note(uint32_t to_worker, const RelayNote& note, TurnOutput& out) {
+  if (!mesh_->Link(options_.index, to_worker).notes.Push(note)) {
+    counters_.egress_drops.Add(DropReason::kQueueFull);
+    return;
+  }
+  out.relayed_to |= uint64_t{1} << to_worker;
+}
+
+bool Worker::HandleRelays(size_t limit, Timestamp now, TurnOutput& out) {
+  if (mesh_ == nullptr) return false;
+  bool more = false;
+  for (uint32_t from = 0; from < mesh_->workers(); ++from) {
+    if (from == options_.index) continue;
+    RelayLink& link = mesh_->Link(from, options_.index);
+    while (const RelayNote* note = link.notes.Front()) {
+      HandleNote(*note, now, out);
+      link.notes.Release();
+    }
+    size_t taken = 0;
+    for (; taken < limit; ++taken) {
+      const RelayedPacket* relayed = link.packets.Front();
+      if (relayed == nullptr) break;
+      const std::optional<rtp::TrackPacket> packet = FromRelayed(*relayed, pool_);
+      const FeedId feed = relayed->feed;
+      link.packets.Release();
+      ++counters_.relayed_in;
+      // Detached meanwhile: the origin learns of it with its own next command.
+      if (!packet || !remote_feeds_.contains(feed)) {
+        counters_.egress_drops.Add(packet ? DropReason::kNoSubscriber
+                                          : DropReason::kPoolExhausted);
+        continue;
+      }
+      router_.Forward(feed, *packet, now, routed_);
+      Deliver(*packet, now, out);
+      Settle(now, out);
+    }
+    more = more || taken == limit;
+  }
+  return more;
+}
+
+void Worker::HandleNote(const RelayNote& note, Timestamp now, TurnOutput& out) {
+  if (const auto* wish = std::get_if<RelayedWish>(&note)) {
+    WishKeyframe({wish->feed, wish->layer}, now, out);
+  } else if (const auto* clock = std::get_if<RelayedClock>(&note)) {
+    router_.OnClock(clock->feed, clock->kind, clock->layer, clock->clock, routed_);
+    Settle(now, out);
+  }
+}
+
+void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput& out) {
+  const auto username = ice::PeekUsername(datagram.packet->bytes());
+  Entry* entry = nullptr;
+  if (username) {
+    const auto it = by_ufrag_.find(std::string_view(username->local));
+    if (it != by_ufrag_.end()) entry = it->second;
+  } else {
+    entry = FindByAddress(datagram.client);  // A keepalive indication carries no user name.
+  }
+  if (entry == nullptr) {
+    counters_.ingress_drops.Add(username ? DropReason::kUnknownUfrag
+                                         : DropReason::kStunUnexpected);
+    return;
+  }
+  const ice::CheckOutcome outcome =
+      entry->peer->HandleStun(*datagram.packet, datagram.client, now, out.outbox);
+  if (outcome.dropped) {
+    counters_.ingress_drops.Add(*outcome.dropped);
+    return;
+  }
+  ++counters_.stun;
+  if (outcome.newly_validated) {
+    UnbindStale(*entry, out);
+    Bind(*entry, datagram.client, out);
+  }
+  Schedule(*entry);
+}
+
+std::optional<DropReason> Worker::HandleDtls(Entry& entry, io::InboundDatagram& datagram,
+                                             Timestamp now, TurnOutput& out) {
+  const bool was_connected = entry.peer->phase() == peer::Peer::Phase::kConnected;
+  const auto dropped =
+      entry.peer->HandleDtls(*datagram.packet, datagram.client, now, out.outbox);
+  if (!was_connected && entry.peer->phase() == peer::Peer::Phase::kConnected) {
+    out.events.push_back(sfu::PeerConnected{entry.peer->id()});
+    // Its slots may have been waiting since before the handshake; whatever keyframe came then is
+    // gone.
+    for (size_t i = 0; i < entry.peer->sender().size(); ++i) {
+      router_.OnKeyframeRequest({entry.peer->id(), static_cast<uint8_t>(i)}, routed_);
+    }
+    Settle(now, out);
+  }
+  if (!dropped) ++counters_.dtls;
+  return dropped;
+}
+
+std::optional<DropReason> Worker::HandleRtcp(Entry& entry, io::InboundDatagram& datagram,
+                                             Timestamp now, TurnOutput& out) {
+  rtcp_.Clear();
+  const auto dropped = entry.peer->HandleRtcp(*datagram.packet, datagram.receive_time, now, rtcp_,
+                                              out.outbox);
+  for (uint8_t track = 0; rtcp_.keyframe_tracks >> track != 0; ++track) {
+    if ((rtcp_.keyframe_tracks >> track & 1) != 0) {
+      router_.OnKeyframeRequest({entry.peer->id(), track}, routed_);
+    }
+    if (track == 63) break;
+  }
+  for (const peer::ClockChange& change : rtcp_.clocks) {
+    router_.OnClock(entry.publishes, change.kind, change.layer, change.clock, routed_);
+    for (const uint32_t to : router_.RelaysOf(entry.publishes)) {
+      Note(to, RelayedClock{entry.publishes, change.kind, change.layer, change.clock}, out);
+    }
+  }
+  Settle(now, out);
+  if (!dropped) ++counters_.rtcp;
+  return dropped;
+}
+
+void Worker::HandleTimers(Timestamp now, TurnOutput& out) {
+  while (const auto due = deadlines_.PopDue(now)) {
+    Entry* entry = FindById(due->second);
+    if (entry == nullptr || entry->scheduled != due->first) continue;
+    entry->scheduled = Timestamp::Never();
+    entry->peer->HandleTimers(now, out.outbox);
+    if (!CloseIfEnded(*entry, out)) Schedule(*entry);
+  }
+}
+
+// Moving a deadline earlier needs an entry of its own; one that moved later is found too early,
+// does nothing, and is put back.
+void Worker::Schedule(Entry& entry) {
+  const Timestamp next = entry.peer->NextDeadline();
+  if (next >= entry.scheduled) return;
+  entry.scheduled = next;
+  deadlines_.Push(next, entry.peer->id());
+}
+
+void Worker::Bind(Entry& entry, const ClientAddress& client, TurnOutput& out) {
+  Entry*& owner = by_address_[client];
+  // The same 5-tuple, authenticated for another peer: the client has begun anew.
+  if (owner != nullptr && owner != &entry) std::erase(owner->bound, client);
+  if (owner != &entry) entry.bound.push_back(client);
+  owner = &entry;
+  out.binds.push_back({client, entry.group, true});
+}
+
+void Worker::UnbindStale(Entry& entry, TurnOutput& out) {
+  for (size_t i = entry.bound.size(); i-- > 0;) {
+    if (entry.peer->ice().IsValidated(entry.bound[i])) continue;
+    Unbind(entry.bound[i], out);
+    entry.bound.erase(entry.bound.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+void Worker::Unbind(const ClientAddress& client, TurnOutput& out) {
+  by_address_.erase(client);
+  out.binds.push_back({client, options_.group, false});
+}
+
+bool Worker::CloseIfEnded(Entry& entry, TurnOutput& out) {
+  const peer::Peer::Phase phase = entry.peer->phase();
+  if (phase == peer::Peer::Phase::kConnecting || phase == peer::Peer::Phase::kConnected) {
+    return false;
+  }
+  Close(entry, ReasonOf(phase), out);
+  return true;
+}
+
+void Worker::Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out) {
+  const PeerId id = entry.peer->id();
+  router_.RemoveSlotsOf(id);
+  if (!entry.publishes.IsNone()) {
+    publishers_.erase(entry.publishes);
+    router_.RemoveFeed(entry.publishes, routed_);
+    out.events.insert(out.events.end(), routed_.events.begin(), routed_.events.end());
+    routed_.Clear();
+  }
+  for (const ClientAddress& client : entry.bound) Unbind(client, out);
+  for (const std::string& ufrag : entry.ufrags) by_ufrag_.erase(ufrag);
+  by_id_.erase(id);
+  out.events.push_back(sfu::PeerClosed{id, reason});
+  peers_.erase(id);
+}
+
+WorkerReport Worker::Report() const {
+  WorkerReport report{.counters = counters_,
+                      .router_drops = router_.drops(),
+                      .copies = router_.copies(),
+                      .delivered = router_.delivered(),
+                      .subscriptions = router_.subscription_count(),
+                      .pool_in_use = pool_.in_use(),
+                      .pool_capacity = pool_.capacity(),
+                      .peers = {}};
+  for (const auto& [id, entry] : peers_) {
+    PeerReport& out = report.peers.emplace_back();
+    out.peer = id;
+    out.site = entry.site;
+    out.publishes = entry.publishes;
+    out.phase = entry.peer->phase();
+    out.selected = entry.peer->ice().selected();
+    out.publisher_round_trip = entry.peer->receiver().round_trip().value();
+    out.received = entry.peer->receiver().Report();
+    for (size_t i = 0; i < entry.peer->sender().size(); ++i) {
+      const stream::OutboundStream& stream = entry.peer->sender().stream(i);
+      const auto index = static_cast<uint8_t>(i);
+      out.sent.push_back({.slot = index,
+                          .feed = router_.FeedOf({id, index}),
+                          .kind = stream.track().kind,
+                          .ssrc = stream.track().ssrc,
+                          .counters = stream.counters(),
+                          .round_trip = stream.round_trip().value(),
+                          .confirmed_at = stream.confirmed_at(),
+                          .last_sent_at = stream.last_sent_at()});
+    }
+  }
+  return report;
+}
+
+}  // namespace vigil::worker

@@ -1,0 +1,165 @@
+#include "gateway/worker/worker_thread.h"
+
+#include <utility>
+
+#include "gateway/io/clock.h"
+
+namespace vigil::worker {
+namespace {
+
+// Datagrams taken from the port before timers and commands get their turn again. Higher amortises
+// better under load, lower bounds the time between two looks at the clock.
+constexpr size_t kDatagramsPerTurn = 256;
+constexpr size_t kRelaysPerTurn = 256;
+// How long a thread with nothing to do sleeps at most.
+constexpr TimeDelta kLongestWait = TimeDelta::Millis(500);
+
+}  // namespace
+
+WorkerThread::WorkerThread(std::unique_ptr<Worker> worker, io::DatagramPort& port,
+                           io::Poller& poller, const io::Poller& control)
+    : worker_(std::move(worker)),
+      port_(port),
+      poller_(poller),
+      control_(control),
+      inbound_(kDatagramsPerTurn) {}
+
+WorkerThread::~WorkerThread() { Stop(); }
+
+void WorkerThread::Start(std::vector<WorkerThread*> others) {
+  others_ = std::move(others);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void WorkerThread::Stop() {
+  if (!thread_.joinable()) return;
+  stopping_.store(true, std::memory_order_relaxed);
+  poller_.Wake();
+  thread_.join();
+}
+
+void WorkerThread::Run() {
+  Timestamp now = io::MonotonicNow();
+  started_ = now;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const bool again = Turn(now);
+    const Timestamp end = io::MonotonicNow();
+    turn_.Add(end - now);
+    busy_ += end - now;
+    const Timestamp wake = Earliest(worker_->NextDeadline(), port_.NextDeadline());
+    const TimeDelta wait = std::min(wake - end, kLongestWait);
+    poller_.Wait(again ? TimeDelta::Zero() : wait);
+    now = io::MonotonicNow();
+  }
+}
+
+// One turn of the duty cycle; true if there was more to do than a turn takes.
+bool WorkerThread::Turn(Timestamp now) {
+  bool again = TakeAsks(now);
+  again = worker_->HandleRelays(kRelaysPerTurn, now, output_) || again;
+  again = TakeDatagrams(now) == kDatagramsPerTurn || again;
+  worker_->HandleTimers(now, output_);
+  Flush();
+  PublishEvents();
+  return again;
+}
+
+bool WorkerThread::TakeAsks(Timestamp now) {
+  for (size_t i = 0; i < kCommandsPerTurn; ++i) {
+    Ask* ask = asks_.Front();
+    if (ask == nullptr) return false;
+    Answer answer{.ticket = ask->ticket};
+    if (const auto* command = std::get_if<sfu::Command>(&ask->what)) {
+      answer.status = worker_->Apply(*command, now, output_);
+    } else {
+      answer.report = std::make_unique<ThreadReport>(
+          ThreadReport{.worker = worker_->Report(),
+                       .port = port_.counters(),
+                       .turn = turn_,
+                       .busy = busy_,
+                       .running = now - started_,
+                       .lagged_events = lagged_total_});
+    }
+    asks_.Release();
+    // Never full: no more than kMaxAsks are outstanding.
+    VIGIL_CHECK(answers_.Push(std::move(answer)));
+    control_.Wake();
+  }
+  return true;
+}
+
+size_t WorkerThread::TakeDatagrams(Timestamp now) {
+  size_t taken = 0;
+  while (taken < kDatagramsPerTurn) {
+    const std::span<io::InboundDatagram> room = std::span(inbound_).subspan(taken);
+    const size_t received = port_.Receive(worker_->pool(), room, now);
+    for (io::InboundDatagram& datagram : room.first(received)) {
+      worker_->HandleDatagram(datagram, now, output_);
+      datagram.packet.Reset();
+    }
+    taken += received;
+    if (received < room.size()) break;
+  }
+  return taken;
+}
+
+void WorkerThread::Flush() {
+  for (const BindChange& change : output_.binds) {
+    if (change.bind) {
+      port_.BindClient(change.client, change.group);
+    } else {
+      port_.UnbindClient(change.client);
+    }
+  }
+  output_.binds.clear();
+  if (!output_.outbox.empty()) {
+    port_.Send(output_.outbox.datagrams());
+    output_.outbox.Clear();
+  }
+  for (size_t i = 0; output_.relayed_to >> i != 0; ++i) {
+    if ((output_.relayed_to >> i & 1) != 0) others_[i]->Wake();
+    if (i == 63) break;
+  }
+  output_.relayed_to = 0;
+}
+
+void WorkerThread::PublishEvents() {
+  if (output_.events.empty() && lagged_ == 0) return;
+  if (lagged_ > 0 && events_.Push(sfu::Lagged{lagged_})) lagged_ = 0;
+  for (sfu::Event& event : output_.events) {
+    // Once one is lost, the rest of this turn is too: the reader sees a gap, never a reordering.
+    if (lagged_ > 0 || !events_.Push(event)) {
+      ++lagged_;
+      ++lagged_total_;
+    }
+  }
+  output_.events.clear();
+  control_.Wake();
+}
+
+bool WorkerThread::Post(Ask ask) {
+  if (outstanding_ >= kMaxAsks) return false;
+  VIGIL_CHECK(asks_.Push(std::move(ask)));
+  ++outstanding_;
+  poller_.Wake();
+  return true;
+}
+
+bool WorkerThread::Next(Answer& answer) {
+  Answer* front = answers_.Front();
+  if (front == nullptr) return false;
+  answer = std::move(*front);
+  answers_.Release();
+  --outstanding_;
+  return true;
+}
+
+bool WorkerThread::Next(sfu::Event& event) {
+  sfu::Event* front = events_.Front();
+  if (front == nullptr) return false;
+  event = *front;
+  events_.Release();
+  return true;
+}
+
+}  // namespace vigil::worker

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gateway/base/histogram.h"
+#include "gateway/io/datagram.h"
+#include "gateway/io/poller.h"
+#include "gateway/sfu/command.h"
+#include "gateway/sfu/event.h"
+#include "gateway/worker/spsc_ring.h"
+#include "gateway/worker/worker.h"
+
+namespace vigil::worker {
+
+// A copy of the counters of the worker, its thread and its port.
+struct ReportRequest {};
+
+// What the control thread asks of a worker, and what it is answered under the same ticket.
+struct Ask {
+  uint64_t ticket = 0;
+  std::variant<sfu::Command, ReportRequest> what;
+};
+struct ThreadReport {
+  WorkerReport worker;
+  io::PortCounters port;
+  DurationHistogram turn;   // Length of the turns that had something to do.
+  TimeDelta busy;           // Their sum.
+  TimeDelta running;        // Since the thread started.
+  uint64_t lagged_events = 0;
+};
+struct Answer {
+  uint64_t ticket = 0;
+  absl::Status status;
+  std::unique_ptr<ThreadReport> report;  // Of a ReportRequest.
+};
+
+// The thread of one worker and its duty cycle: clock, at most 64 commands, relays, poll, due
+// timers, flush. Everything between it and the control thread goes through bounded rings; there is
+// exactly one control thread.
+class WorkerThread {
+ public:
+  static constexpr size_t kMaxAsks = 256;       // Outstanding; more are refused at once.
+  static constexpr size_t kMaxEvents = 4'096;   // Beyond: one Lagged tells how many were lost.
+  static constexpr size_t kCommandsPerTurn = 64;
+  static constexpr size_t kOutbox = 8'192;      // Datagrams one turn may send.
+
+  // `port` and `poller` belong to this thread from Start() on. `control` is woken when there is an
+  // answer or an event. All outlive this object.
+  WorkerThread(std::unique_ptr<Worker> worker, io::DatagramPort& port, io::Poller& poller,
+               const io::Poller& control);
+  ~WorkerThread();
+  WorkerThread(const WorkerThread&) = delete;
+  WorkerThread& operator=(const WorkerThread&) = delete;
+
+  // `others`: the threads of the node by worker index, this one too.
+  void Start(std::vector<WorkerThread*> others);
+  // Asks the thread to end and waits for it.
+  void Stop();
+
+  // ---- Control thread only. ----
+  // False when kMaxAsks are outstanding: RESOURCE_EXHAUSTED to the caller.
+  bool Post(Ask ask);
+  // The next answer or event, if any.
+  bool Next(Answer& answer);
+  bool Next(sfu::Event& event);
+
+  // Any thread.
+  void Wake() const { poller_.Wake(); }
+
+ private:
+  void Run();
+  bool Turn(Timestamp now);
+  bool TakeAsks(Timestamp now);
+  size_t TakeDatagrams(Timestamp now);
+  void Flush();
+  void PublishEvents();
+
+  std::unique_ptr<Worker> worker_;
+  io::DatagramPort& port_;
+  io::Poller& poller_;
+  const io::Poller& control_;
+  std::vector<WorkerThread*> others_;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false};
+
+  SpscRing<Ask> asks_{kMaxAsks};
+  SpscRing<Answer> answers_{kMaxAsks};
+  SpscRing<sfu::Event> events_{kMaxEvents};
+  size_t outstanding_ = 0;  // Control thread's.
+
+  // The thread's own.
+  TurnOutput output_{kOutbox};
+  std::vector<io::InboundDatagram> inbound_;
+  DurationHistogram turn_;
+  TimeDelta busy_;
+  Timestamp started_;
+  uint64_t lagged_ = 0;        // Not yet told.
+  uint64_t lagged_total_ = 0;
+};
+
+}  // namespace vigil::worker
