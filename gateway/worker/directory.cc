@@ -121,6 +121,11 @@ absl::StatusOr<std::vector<Posting>> Directory::Assign(PeerId id, uint32_t slot,
   return postings;
 }
 
+void Directory::Expect(PeerId id, uint32_t slot, const FeedName& feed) {
+  const auto it = peers_.find(id);
+  if (it != peers_.end() && slot < it->second.slots.size()) it->second.slots[slot].wanted = feed;
+}
+
 // Packets of a feed cross to another worker at most once, however many slots want them there.
 void Directory::RouteTo(const PeerRecord& peer, uint8_t slot, FeedRecord& feed,
                         std::vector<Posting>& out) {

@@ -89,6 +89,8 @@ class Directory {
   // INVALID_ARGUMENT, NOT_FOUND: naming slot or feed. The last posting's answer is the caller's.
   absl::StatusOr<std::vector<Posting>> Assign(PeerId peer, uint32_t slot,
                                               const std::optional<FeedName>& feed);
+  // The slot gets the feed as soon as it is published: for a player that comes before the room.
+  void Expect(PeerId peer, uint32_t slot, const FeedName& feed);
 
   const PeerRecord* FindPeer(PeerId id) const;
   const PeerRecord* FindResource(std::string_view resource) const;
