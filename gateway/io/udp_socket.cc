@@ -151,8 +151,6 @@ size_t UdpSocket::ReceiveOnce(PacketPool& pool, std::span<InboundDatagram> out, 
     datagram.receive_time = now;
     if (!ReadMessage(i, offset, datagram, counters)) continue;
     datagram.packet = std::move(receive_->packets[i]);
-    ++counters.received;
-    counters.received_bytes += datagram.packet->size;
     ++filled;
   }
   for (size_t i = 0; i < ready; ++i) receive_->packets[i].Reset();

@@ -56,7 +56,9 @@ class UdpSocket {
   UdpSocket& operator=(const UdpSocket&) = delete;
 
   // Fills `out` from its start with what has arrived: client, receive time and packet; the number
-  // filled. When the pool is exhausted the kernel's queue is still drained, and what was in it
+  // filled, which the caller counts when it has decided what becomes of them. The kernel begins to
+  // stamp arrivals a moment after the first socket of the machine asks for it; until then it stamps
+  // at the read. When the pool is exhausted the kernel's queue is still drained, and what was in it
   // counted as kPoolExhausted, so that delay does not build up.
   size_t Receive(PacketPool& pool, std::span<InboundDatagram> out, Timestamp now,
                  PortCounters& counters);

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gateway/base/strong_id.h"
+#include "gateway/io/datagram.h"
+#include "gateway/io/poller.h"
+#include "gateway/rtp/ntp_time.h"
+#include "gateway/transport/dtls_context.h"
+#include "gateway/worker/relay.h"
+#include "gateway/worker/worker_thread.h"
+
+namespace vigil::worker {
+
+// What one worker stands on. The port is the in-process edge, or the link to a remote one.
+struct WorkerGround {
+  std::unique_ptr<io::Poller> poller;
+  std::unique_ptr<io::DatagramPort> port;
+  GroupId group;
+  uint16_t media_port = 0;
+};
+
+struct NodeOptions {
+  rtp::WallClock wall_clock;
+  // Fills a span with random bytes fit for passwords (the operating system's).
+  std::function<void(std::span<uint8_t>)> random;
+};
+
+struct IceSecrets {
+  std::string ufrag;
+  std::string password;
+};
+
+// All workers of one gateway process, as the control thread sees them: it posts commands, each
+// with what to do with the answer, and pumps answers and events. One control thread.
+class Node {
+ public:
+  using OnAnswer = std::function<void(Answer&)>;
+  using OnEvent = std::function<void(uint32_t worker, const sfu::Event&)>;
+
+  // `control` is woken when Pump() has something to do; it outlives the node.
+  Node(NodeOptions options, std::vector<WorkerGround> grounds,
+       std::unique_ptr<transport::DtlsContext> dtls, const io::Poller& control);
+  ~Node();
+
+  void Start();
+  void Stop();
+
+  // RESOURCE_EXHAUSTED, and `done` is not called, when the worker's queue is full.
+  absl::Status Post(uint32_t worker, std::variant<sfu::Command, ReportRequest> what, OnAnswer done);
+  // Runs what is ready: answers to their callers, events to `on_event`.
+  void Pump(const OnEvent& on_event);
+
+  uint32_t size() const { return static_cast<uint32_t>(threads_.size()); }
+  GroupId group(uint32_t worker) const { return grounds_[worker].group; }
+  uint16_t media_port(uint32_t worker) const { return grounds_[worker].media_port; }
+  const transport::DtlsContext& dtls() const { return *dtls_; }
+  // Fresh credentials for a peer on `worker`; the ufrag names its group.
+  IceSecrets MakeIceSecrets(uint32_t worker) const;
+  uint64_t Random64() const;
+
+ private:
+  NodeOptions options_;
+  // Destroyed last: packets in flight refer to the workers' pools, ports to the pollers.
+  std::unique_ptr<transport::DtlsContext> dtls_;
+  std::vector<WorkerGround> grounds_;
+  RelayMesh mesh_;
+  std::vector<std::unique_ptr<WorkerThread>> threads_;
+  uint64_t next_ticket_ = 1;
+  std::map<uint64_t, OnAnswer> waiting_;
+};
+
+}  // namespace vigil::worker
