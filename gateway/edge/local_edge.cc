@@ -129,7 +129,7 @@ size_t LocalEdge::RouteAll(std::span<io::InboundDatagram> datagrams) {
   return kept;
 }
 
-void LocalEdge::Send(std::span<io::OutboundDatagram> batch) {
+void LocalEdge::Send(std::span<OutboundDatagram> batch) {
   if (tcp_) {
     tcp_->Send(batch, counters_);
     ForgetEndedTcp();
@@ -139,7 +139,7 @@ void LocalEdge::Send(std::span<io::OutboundDatagram> batch) {
     WatchWrites(udp);
   }
   // Of no address and no transport that is here.
-  for (io::OutboundDatagram& datagram : batch) {
+  for (OutboundDatagram& datagram : batch) {
     if (!datagram.packet) continue;
     counters_.outbound_drops.Add(DropReason::kPeerNotConnected);
     datagram.packet.Reset();

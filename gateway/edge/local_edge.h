@@ -48,7 +48,7 @@ class LocalEdge final : public io::DatagramPort {
   absl::StatusOr<Epoch> ClaimGroup(GroupId group, Epoch expected);
 
   size_t Receive(PacketPool& pool, std::span<io::InboundDatagram> out, Timestamp now) override;
-  void Send(std::span<io::OutboundDatagram> batch) override;
+  void Send(std::span<OutboundDatagram> batch) override;
   void BindClient(const ClientAddress& client, GroupId group) override;
   void UnbindClient(const ClientAddress& client) override;
   Timestamp NextDeadline() const override;
