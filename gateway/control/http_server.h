@@ -22,9 +22,9 @@ namespace vigil::control {
 
 struct HttpRequest {
   std::string method;
-  std::string path;                                          // Percent-decoded, without the query.
-  std::vector<std::pair<std::string, std::string>> query;    // Decoded, in order.
-  std::string content_type;                                  // Lower case, without parameters.
+  std::string path;                                        // Percent-decoded, without the query.
+  std::vector<std::pair<std::string, std::string>> query;  // Decoded, in order.
+  std::string content_type;                                // Lower case, without parameters.
   std::string body;
 
   std::string_view QueryValue(std::string_view name) const;
