@@ -94,7 +94,7 @@ absl::StatusOr<worker::WorkerGround> OpenGround(const Config& config, uint32_t i
   ground.poller = *std::move(poller);
   edge::LocalEdgeOptions options;
   for (const std::string& text : config.media_addresses) {
-    const auto address = io::IpAddress::Parse(text);
+    const auto address = io::ParseIp(text);
     if (!address) {
       return absl::InvalidArgumentError(
           absl::StrCat("--media-address ", text, " is no IP address"));
