@@ -5,7 +5,7 @@
 #include <utility>
 #include <variant>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "gateway/base/check.h"
 #include "gateway/transport/demux.h"
 
@@ -203,7 +203,8 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
   const auto username = ice::PeekUsername(datagram.packet->bytes());
   Entry* entry = nullptr;
   if (username) {
-    const auto it = by_ufrag_.find(std::string_view(username->local));
+    const auto it = by_ufrag_.find(
+        absl::string_view(username->local.data(), username->local.size()));
     if (it != by_ufrag_.end()) entry = it->second;
   } else {
     entry = FindByAddress(datagram.client);  // A keepalive indication carries no user name.
