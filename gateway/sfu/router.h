@@ -34,7 +34,8 @@ struct KeyframeWish {
   uint8_t layer = 0;
 };
 
-// A slot's source clock in outgoing timestamps, for its sender reports.
+// A slot's source clock in outgoing timestamps, for its sender reports; unknown after a switch to a
+// source that has not reported yet.
 struct ClockUpdate {
   SlotKey slot;
   rtp::ClockMapping clock;
@@ -84,7 +85,11 @@ class Router {
   // Copies of the feed's packets go to another worker, or no longer do. Both may be repeated.
   absl::Status AddRelay(FeedId feed, uint32_t worker);
   absl::Status RemoveRelay(FeedId feed, uint32_t worker);
+  // Nothing is forwarded to it before OnPeerReady: numbers given to packets that cannot be sent
+  // yet would run ahead of the receiver's rollover counter (RFC 3711, 3.3.1).
   void AddSlot(SlotKey key, const rtp::SendTrack& track);
+  // The peer can be sent to from now on; asks for the keyframes that its slots wait for.
+  void OnPeerReady(PeerId peer, RouterOutput& out);
   void RemoveSlotsOf(PeerId peer);
 
   // NOT_FOUND for an unknown slot or feed; FAILED_PRECONDITION naming both sides' codecs when the
@@ -104,6 +109,9 @@ class Router {
   void SkipTo(SlotKey slot, int64_t sequence);
 
   bool HasFeed(FeedId feed) const { return feeds_.contains(feed); }
+  bool HasSlot(SlotKey slot) const { return slots_.contains(slot); }
+  // Simulcast layers of the feed's picture, at least 1; 0 for an unknown feed.
+  uint8_t LayersOf(FeedId feed) const;
   // Empty for an unknown feed.
   std::span<const uint32_t> RelaysOf(FeedId feed) const;
   FeedId FeedOf(SlotKey slot) const;
@@ -123,9 +131,11 @@ class Router {
     std::vector<uint8_t> forwarder;  // Archive of the Forwarder.
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;
+    bool mismatch_reported = false;
     template <typename F>
     void Fields(F&& f) {
-      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced);
+      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced,
+        mismatch_reported);
     }
   };
   struct FeedState {
@@ -147,7 +157,7 @@ class Router {
     }
   };
   State Export(Timestamp now) const;
-  // Into a fresh router. False if the bytes of a forwarder are not whole.
+  // Into a fresh router; all of its slots are ready. False if the state cannot be one of ours.
   bool Restore(const State& state, Timestamp now);
 
  private:
@@ -156,6 +166,7 @@ class Router {
     rtp::SendTrack track;
     Forwarder forwarder;
     FeedId feed;
+    bool ready = false;  // Its peer can be sent to.
     uint8_t wanted_layer = 255;
     uint8_t layer = 0;
     Timestamp assigned_at = Timestamp::LongAgo();
@@ -166,15 +177,15 @@ class Router {
     bool mismatch_reported = false;
   };
   struct Track {
-    std::vector<rtp::Codec> codecs;        // Empty: the feed has no such track.
-    std::optional<rtp::Codec> current;     // Of the last packet.
+    std::vector<rtp::Codec> codecs;         // Empty: the feed has no such track.
+    std::optional<rtp::Codec> current;      // Of the last packet.
     std::vector<rtp::ClockMapping> clocks;  // By layer.
-    std::vector<Timestamp> last_packet;    // By layer.
+    std::vector<Timestamp> last_packet;     // By layer.
     std::vector<Slot*> slots;
   };
   struct Feed {
     FeedParameters parameters;
-    std::array<Track, 2> tracks;  // By MediaKind.
+    std::array<Track, 2> tracks;   // By MediaKind.
     std::vector<uint32_t> relays;  // Ascending worker indexes.
     Track& Of(rtp::MediaKind kind) { return tracks[static_cast<size_t>(kind)]; }
   };
@@ -183,11 +194,18 @@ class Router {
   static absl::Status CheckFits(const Slot& slot, const Feed& feed);
   void Unsubscribe(Slot& slot);
   void Subscribe(Slot& slot, Feed& feed, Timestamp now);
-  static void RestartSource(Track& track, uint8_t layer);
+  void RestartSource(Track& track, const rtp::TrackPacket& packet, RouterOutput& out);
+  static bool IsSent(const Track& track, uint8_t layer, Timestamp now);
   static bool IsBetterLayer(const Slot& slot, const Track& track, uint8_t layer, Timestamp now);
+  static std::optional<DropReason> ChooseLayer(Slot& slot, const Track& track,
+                                               const rtp::TrackPacket& packet, Timestamp now,
+                                               RouterOutput& out);
+  bool RestoreSlot(const SlotState& state, Timestamp now);
+  static bool ChoosePayload(Slot& slot, const rtp::Codec& codec, RouterOutput& out);
   std::optional<DropReason> ForwardTo(Slot& slot, Track& track, const rtp::TrackPacket& packet,
                                       Timestamp now, RouterOutput& out);
-  static std::optional<ClockUpdate> ClockOf(const Slot& slot, const Track& track);
+  // Unknown while the source's is.
+  static rtp::ClockMapping ClockOf(const Slot& slot, const Track& track);
 
   Rng rng_;
   absl::flat_hash_map<FeedId, Feed> feeds_;
