@@ -41,7 +41,7 @@ TcpClients::TcpClients(std::unique_ptr<io::Poller> poller, const TcpClientsOptio
 }
 
 absl::Status TcpClients::AddListener(std::unique_ptr<io::TcpListener> listener) {
-  const absl::Status added = poller_->Add(listener->fd(), kListenerBit | listeners_.size());
+  absl::Status added = poller_->Add(listener->fd(), kListenerBit | listeners_.size());
   if (added.ok()) listeners_.push_back(std::move(listener));
   return added;
 }

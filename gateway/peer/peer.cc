@@ -33,7 +33,8 @@ Peer::Peer(PeerContext& context, PeerParameters parameters, Timestamp now)
     Connect(*parameters_.keys);
     next_report_ = now + kReportInterval / 4;
   } else {
-    dtls_ = std::make_unique<transport::DtlsSession>(context.dtls, parameters_.fingerprint);
+    dtls_ = std::make_unique<transport::DtlsSession>(context.dtls, parameters_.fingerprint,
+                                                     transport::DtlsSession::Options{});
   }
 }
 
@@ -77,13 +78,13 @@ ice::CheckOutcome Peer::HandleStun(const Packet& packet, const ClientAddress& fr
 std::optional<DropReason> Peer::HandleDtls(Packet& packet, const ClientAddress& from,
                                            Timestamp now, Outbox& out) {
   if (dtls_ == nullptr) return DropReason::kDtlsNotReady;
-  std::vector<std::vector<uint8_t>> flight;
+  transport::Datagrams flight;
   const transport::DtlsSession::Result result =
       dtls_->HandleDatagram(packet.bytes(), now, flight);
   SendDtls(flight, from, out);
   switch (result) {
     case transport::DtlsSession::Result::kConnected:
-      Connect(dtls_->keys());
+      Connect(*dtls_->keys());
       next_report_ = now + kReportInterval / 4;
       return std::nullopt;
     case transport::DtlsSession::Result::kClosed:
@@ -100,7 +101,7 @@ std::optional<DropReason> Peer::HandleDtls(Packet& packet, const ClientAddress& 
   return std::nullopt;
 }
 
-void Peer::SendDtls(std::vector<std::vector<uint8_t>>& flight, const ClientAddress& to,
+void Peer::SendDtls(const transport::Datagrams& flight, const ClientAddress& to,
                     Outbox& out) {
   for (const std::vector<uint8_t>& datagram : flight) {
     PacketRef packet = TakePacket();
@@ -213,7 +214,7 @@ void Peer::HandleTimers(Timestamp now, Outbox& out) {
     return;
   }
   if (dtls_ != nullptr && now >= dtls_->NextDeadline()) {
-    std::vector<std::vector<uint8_t>> flight;
+    transport::Datagrams flight;
     const bool failed = dtls_->HandleTimeout(now, flight) == transport::DtlsSession::Result::kFailed;
     if (ice_.selected()) SendDtls(flight, *ice_.selected(), out);
     if (failed) return SetPhase(Phase::kFailed);

@@ -150,7 +150,7 @@ class Peer {
   void Connect(const transport::SrtpKeys& keys);
   void AddSendStreams();
   void LiftIndexLimits();
-  void SendDtls(std::vector<std::vector<uint8_t>>& flight, const ClientAddress& to, Outbox& out);
+  void SendDtls(const transport::Datagrams& flight, const ClientAddress& to, Outbox& out);
   void HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, Timestamp now,
                         RtcpOutcome& outcome, Outbox& out);
   void HandleNack(const rtp::GenericNack& nack, Timestamp now, Outbox& out);

@@ -178,7 +178,7 @@ absl::Status AnswerMaker::AnswerSection(size_t index) {
   if (absl::Status status = CheckAccepted(index); !status.ok()) return status;
   KeepExtensions(offered, section);
   KeepFeedback(offered, answered);
-  const absl::Status status = is_play ? AddSendTrack(answered) : AddReceiveTrack(index, answered);
+  absl::Status status = is_play ? AddSendTrack(answered) : AddReceiveTrack(index, answered);
   if (!status.ok()) return status;
   answer_.description.media.push_back(std::move(section));
   return absl::OkStatus();

@@ -14,7 +14,7 @@ namespace vigil::sdp {
 // What one description may cost us. 256 KiB is some 45 picture m-lines as Chromium writes them
 // (5.3 kB each, every codec listed); 64 KiB would refuse a physician who watches eight rooms with
 // two views each. A higher limit lets a request hold more memory, a lower one refuses real offers.
-constexpr size_t kMaxTextBytes = 256 * 1024;
+constexpr size_t kMaxTextBytes = size_t{256} * 1024;
 constexpr size_t kMaxLineBytes = 4096;
 
 struct Line {

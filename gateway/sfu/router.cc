@@ -111,11 +111,11 @@ void Router::AddSlot(SlotKey key, const rtp::SendTrack& track) {
   VIGIL_CHECK(added);
 }
 
-void Router::OnPeerReady(PeerId peer, RouterOutput& out) {
+void Router::OpenSlotsOf(PeerId peer, RouterOutput& out) {
   for (auto it = slots_.lower_bound({peer, 0}); it != slots_.end() && it->first.peer == peer;
        ++it) {
-    if (it->second.ready) continue;
-    it->second.ready = true;
+    if (it->second.open) continue;
+    it->second.open = true;
     OnKeyframeRequest(it->first, out);
   }
 }
@@ -237,7 +237,7 @@ void Router::RestartSource(Track& track, const rtp::TrackPacket& packet, RouterO
 std::optional<DropReason> Router::ForwardTo(Slot& slot, Track& track,
                                             const rtp::TrackPacket& packet, Timestamp now,
                                             RouterOutput& out) {
-  if (!slot.ready) return DropReason::kPeerNotConnected;
+  if (!slot.open) return DropReason::kPeerNotConnected;
   if (packet.layer != slot.layer || slot.forwarder.waiting()) {
     const std::optional<DropReason> refused = ChooseLayer(slot, track, packet, now, out);
     if (refused) return refused;
@@ -330,7 +330,7 @@ rtp::ClockMapping Router::ClockOf(const Slot& slot, const Track& track) {
 
 void Router::OnKeyframeRequest(SlotKey key, RouterOutput& out) {
   const Slot* slot = FindSlot(key);
-  if (slot == nullptr || slot->feed.IsNone() || !slot->ready) return;
+  if (slot == nullptr || slot->feed.IsNone() || !slot->open) return;
   if (slot->track.kind != rtp::MediaKind::kVideo) return;
   const auto it = feeds_.find(slot->feed);
   VIGIL_CHECK(it != feeds_.end());
@@ -397,6 +397,7 @@ Router::State Router::Export(Timestamp now) const {
                            .forwarder = WriteArchive(slot.forwarder, now),
                            .assigned_at = slot.assigned_at,
                            .announced = slot.announced,
+                           .open = slot.open,
                            .mismatch_reported = slot.mismatch_reported});
   }
   return state;
@@ -430,7 +431,7 @@ bool Router::RestoreSlot(const SlotState& state, Timestamp now) {
   if (!reader.ok() || !forwarder.IsConsistent() || HasSlot(state.key)) return false;
   AddSlot(state.key, state.track);
   Slot& slot = slots_.at(state.key);
-  slot.ready = true;
+  slot.open = state.open;
   slot.wanted_layer = state.wanted_layer;
   const auto feed = feeds_.find(state.feed);
   if (feed != feeds_.end()) {

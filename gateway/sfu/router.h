@@ -85,11 +85,12 @@ class Router {
   // Copies of the feed's packets go to another worker, or no longer do. Both may be repeated.
   absl::Status AddRelay(FeedId feed, uint32_t worker);
   absl::Status RemoveRelay(FeedId feed, uint32_t worker);
-  // Nothing is forwarded to it before OnPeerReady: numbers given to packets that cannot be sent
-  // yet would run ahead of the receiver's rollover counter (RFC 3711, 3.3.1).
+  // A new slot is closed: it can be assigned, but nothing is forwarded before its peer is there to
+  // take it, so that outgoing counters begin with the first packet that is really sent: otherwise
+  // they could run ahead of the receiver's rollover counter (RFC 3711, 3.3.1).
   void AddSlot(SlotKey key, const rtp::SendTrack& track);
-  // The peer can be sent to from now on; asks for the keyframes that its slots wait for.
-  void OnPeerReady(PeerId peer, RouterOutput& out);
+  // Asks for the keyframes that the slots have been waiting for.
+  void OpenSlotsOf(PeerId peer, RouterOutput& out);
   void RemoveSlotsOf(PeerId peer);
 
   // NOT_FOUND for an unknown slot or feed; FAILED_PRECONDITION naming both sides' codecs when the
@@ -131,10 +132,11 @@ class Router {
     std::vector<uint8_t> forwarder;  // Archive of the Forwarder.
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;
+    bool open = false;
     bool mismatch_reported = false;
     template <typename F>
     void Fields(F&& f) {
-      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced,
+      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced, open,
         mismatch_reported);
     }
   };
@@ -157,7 +159,7 @@ class Router {
     }
   };
   State Export(Timestamp now) const;
-  // Into a fresh router; all of its slots are ready. False if the state cannot be one of ours.
+  // Into a fresh router. False if the state cannot be one of ours.
   bool Restore(const State& state, Timestamp now);
 
  private:
@@ -166,11 +168,11 @@ class Router {
     rtp::SendTrack track;
     Forwarder forwarder;
     FeedId feed;
-    bool ready = false;  // Its peer can be sent to.
     uint8_t wanted_layer = 255;
     uint8_t layer = 0;
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;  // SlotSwitched was reported for this assignment.
+    bool open = false;       // Its peer can be sent to.
     // The payload mapping of the codec that came last: codecs change rarely.
     rtp::Codec codec;
     std::optional<uint8_t> payload_index;

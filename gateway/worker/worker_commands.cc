@@ -63,14 +63,11 @@ absl::StatusOr<peer::PeerParameters> ParametersOf(const sfu::CreatePeer& command
     parameters.keys = *keys;
     return parameters;
   }
-  const auto fingerprint =
-      transport::MakeFingerprint(transport.fingerprint_algorithm, transport.fingerprint);
-  if (!fingerprint) {
+  if (transport.fingerprint.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("fingerprint algorithm ", transport.fingerprint_algorithm,
-                     " is unknown or its length is wrong"));
+        absl::StrCat("peer ", command.peer.value(), " has neither a fingerprint nor keys"));
   }
-  parameters.fingerprint = *fingerprint;
+  parameters.fingerprint = {transport.fingerprint_algorithm, transport.fingerprint};
   return parameters;
 }
 
@@ -267,6 +264,7 @@ absl::Status Worker::Restore(const WorkerState& state, transport::SrtpSender::Re
                           .publishes = record.publishes,
                           .bound = {},
                           .ufrags = {}});
+    entry.open = record.peer.ice.selected.has_value();
     for (const ice::IceLiteAgent::Address& address : record.peer.ice.addresses) {
       Bind(entry, address.address, out);
     }

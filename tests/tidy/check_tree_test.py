@@ -179,6 +179,7 @@ GOOD = {
         'const char* kRaw = R"x(" { new std::thread )x";\nint kMillion = 1\'000\'000;'),
     "similar words": in_core("int new_delay = 1;\nint Random();\nint timestamp(int);\n"
                              "auto p = std::unique_ptr<S>(\n    new S(1));\n"
+                             "std::unique_ptr<S> q(new S(2));\n"
                              "struct S {\n  S(const S&) = delete;\n  void sleepy();\n};\n"
                              "int t = runtime(0);"),
     "a function at the budget": in_core("void F() {\n" + lines(68) + "}\nvoid G() {}"),

@@ -70,7 +70,7 @@ class RouterTest : public testing::Test {
     router.AddSlot(kPicture, Slot(rtp::MediaKind::kVideo, {kVp8, kH264}));
     router.AddSlot(kSound, Slot(rtp::MediaKind::kAudio, {kOpus}));
     RouterOutput out;
-    router.OnPeerReady(kDoctor, out);
+    router.OpenSlotsOf(kDoctor, out);
   }
   absl::Status Assign(SlotKey slot, FeedId feed, int64_t ms = 0) {
     out_.Clear();
@@ -211,7 +211,7 @@ TEST_F(RouterTest, ASlotThatIsRemovedGetsNothing) {
 }
 
 // Numbers given to packets that were never sent would run ahead of the receiver's rollover count.
-TEST_F(RouterTest, ASlotWhosePeerIsNotReadySpendsNoNumbers) {
+TEST_F(RouterTest, AClosedSlotSpendsNoNumbers) {
   const SlotKey slot{PeerId(60), 0};
   router_.AddSlot(slot, Slot(rtp::MediaKind::kVideo, {kVp8}));
   ASSERT_TRUE(router_.AddFeed(Room(kRoom)).ok());
@@ -221,7 +221,7 @@ TEST_F(RouterTest, ASlotWhosePeerIsNotReadySpendsNoNumbers) {
   EXPECT_TRUE(out_.deliveries.empty());
   EXPECT_EQ(router_.drops().Get(DropReason::kPeerNotConnected), 100'000u);
   out_.Clear();
-  router_.OnPeerReady(PeerId(60), out_);
+  router_.OpenSlotsOf(PeerId(60), out_);
   ASSERT_EQ(out_.wishes.size(), 1u);
   Forward(Video(100'001, false));
   EXPECT_TRUE(out_.deliveries.empty());
@@ -229,7 +229,7 @@ TEST_F(RouterTest, ASlotWhosePeerIsNotReadySpendsNoNumbers) {
   ASSERT_EQ(out_.deliveries.size(), 1u);
   EXPECT_LT(out_.deliveries[0].rewrite.sequence, 0x8000);
   out_.Clear();
-  router_.OnPeerReady(PeerId(60), out_);
+  router_.OpenSlotsOf(PeerId(60), out_);
   EXPECT_TRUE(out_.wishes.empty());
 }
 
@@ -533,7 +533,7 @@ TEST_F(RouterTest, EveryCopyIsDeliveredOrDropped) {
         Assign(slot, FeedId()).IgnoreError();
         break;
       case 2:
-        router_.OnPeerReady(slot.peer, out_);
+        router_.OpenSlotsOf(slot.peer, out_);
         break;
       case 3:
         router_.Select({slot, static_cast<uint8_t>(rng.Below(4))}, out_).IgnoreError();
