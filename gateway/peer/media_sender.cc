@@ -13,7 +13,8 @@ MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_
 }
 
 stream::ComposeContext MediaSender::ContextFor(uint8_t track, size_t size, Timestamp now) {
-  stream::ComposeContext context{.extensions = extensions_, .wall_clock = wall_clock_};
+  stream::ComposeContext context{
+      .extensions = extensions_, .wall_clock = wall_clock_, .now = now, .transport_sequence = {}};
   if (extensions_.Has(rtp::ExtensionType::kTransportSequence) &&
       streams_[track].track().feedback.transport_cc) {
     context.transport_sequence = log_.Next(track, size, now);
@@ -24,11 +25,11 @@ stream::ComposeContext MediaSender::ContextFor(uint8_t track, size_t size, Times
 bool MediaSender::Compose(uint8_t track, const rtp::TrackPacket& source,
                           const rtp::Rewrite& rewrite, Timestamp now, Packet& out) {
   return streams_[track].Compose(source, rewrite, ContextFor(track, source.payload.size(), now),
-                                 now, out);
+                                 out);
 }
 
 bool MediaSender::Retransmit(uint8_t track, uint16_t sequence, Timestamp now, Packet& out) {
-  return streams_[track].Retransmit(sequence, ContextFor(track, 0, now), now, out);
+  return streams_[track].Retransmit(sequence, ContextFor(track, 0, now), out);
 }
 
 std::optional<uint8_t> MediaSender::TrackOf(uint32_t ssrc) const {
