@@ -48,16 +48,19 @@ bool IsLoopback(const std::string& address) {
 int ReadFlags(int argc, char** argv, Config& config) {
   CLI::App flags{"vigil-gateway: a media gateway for contrast supervision"};
   flags.set_version_flag("--version", VIGIL_VERSION);
-  flags.add_option("--http-address", config.http_address,
-                   "Address of WHIP, WHEP and the console; loopback only while there is no login")
+  flags
+      .add_option("--http-address", config.http_address,
+                  "Address of WHIP, WHEP and the console; loopback only while there is no login")
       ->capture_default_str();
   flags.add_option("--http-port", config.http_port, "Port of the same; 0: any free one")
       ->capture_default_str();
-  flags.add_option("--media-address", config.media_addresses,
-                   "Address announced to clients for media; may be repeated")
+  flags
+      .add_option("--media-address", config.media_addresses,
+                  "Address announced to clients for media; may be repeated")
       ->capture_default_str();
-  flags.add_option("--media-port", config.media_port,
-                   "Media port of the first worker, UDP and TCP; the next ones follow; 0: any")
+  flags
+      .add_option("--media-port", config.media_port,
+                  "Media port of the first worker, UDP and TCP; the next ones follow; 0: any")
       ->capture_default_str();
   flags.add_option("--workers", config.workers, "Media threads, 1 to 63")
       ->check(CLI::Range(1, 63))
@@ -91,7 +94,7 @@ absl::StatusOr<worker::WorkerGround> OpenGround(const Config& config, uint32_t i
   ground.poller = *std::move(poller);
   edge::LocalEdgeOptions options;
   for (const std::string& text : config.media_addresses) {
-    const auto address = io::IpAddress::Parse(text);
+    const auto address = io::ParseIp(text);
     if (!address) {
       return absl::InvalidArgumentError(
           absl::StrCat("--media-address ", text, " is no IP address"));
@@ -114,8 +117,8 @@ absl::StatusOr<std::unique_ptr<worker::Node>> OpenNode(const Config& config,
   const absl::Status srtp = transport::InitSrtp();
   if (!srtp.ok()) return srtp;
   const rtp::WallClock wall_clock{io::NtpAtMonotonicZero()};
-  auto dtls = transport::DtlsContext::Create(
-      {.now = wall_clock.At(io::MonotonicNow()).ToUnixSeconds()});
+  auto dtls =
+      transport::DtlsContext::Create({.now = wall_clock.At(io::MonotonicNow()).ToUnixSeconds()});
   if (!dtls.ok()) return dtls.status();
   std::vector<worker::WorkerGround> grounds;
   for (uint32_t i = 0; i < config.workers; ++i) {

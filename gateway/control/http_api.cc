@@ -108,8 +108,7 @@ absl::StatusOr<std::optional<worker::FeedName>> FeedOf(const json& message) {
   if (text.empty()) return std::optional<worker::FeedName>();
   std::optional<worker::FeedName> feed = worker::ParseFeedName(text);
   if (!feed) {
-    return absl::InvalidArgumentError(
-        "feed must be participant/feed, each of [a-z0-9-]{1,63}");
+    return absl::InvalidArgumentError("feed must be participant/feed, each of [a-z0-9-]{1,63}");
   }
   return feed;
 }

@@ -95,19 +95,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
     parser_->body_limit(options_.max_body);
     parser_->header_limit(16 * 1024);
     stream_.expires_after(kTimeout);
-    http::async_read(stream_, buffer_, *parser_,
-                     [self = shared_from_this()](beast::error_code error, size_t) {
-                       self->OnRead(error);
-                     });
+    http::async_read(
+        stream_, buffer_, *parser_,
+        [self = shared_from_this()](beast::error_code error, size_t) { self->OnRead(error); });
   }
 
  private:
   void OnRead(beast::error_code error) {
     if (error == http::error::body_limit) {
-      return Write({.status = 413,
-                    .content_type = "text/plain",
-                    .body = absl::StrCat("the body is longer than ", options_.max_body, " bytes\n")},
-                   false);
+      return Write(
+          {.status = 413,
+           .content_type = "text/plain",
+           .body = absl::StrCat("the body is longer than ", options_.max_body, " bytes\n")},
+          false);
     }
     if (error == http::error::header_limit) return Write({.status = 431}, false);
     if (error == http::error::end_of_stream || error == asio::error::operation_aborted ||

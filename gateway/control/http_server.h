@@ -22,9 +22,9 @@ namespace vigil::control {
 
 struct HttpRequest {
   std::string method;
-  std::string path;                                          // Percent-decoded, without the query.
-  std::vector<std::pair<std::string, std::string>> query;    // Decoded, in order.
-  std::string content_type;                                  // Lower case, without parameters.
+  std::string path;                                        // Percent-decoded, without the query.
+  std::vector<std::pair<std::string, std::string>> query;  // Decoded, in order.
+  std::string content_type;                                // Lower case, without parameters.
   std::string body;
 
   std::string_view QueryValue(std::string_view name) const;
@@ -40,8 +40,8 @@ struct HttpResponse {
 struct HttpServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 8080;  // 0: any free one.
-  // A body beyond it is answered 413. SDP of 64 tracks stays below.
-  size_t max_body = 64 * 1024;
+  // A body beyond it is answered 413. As long as the longest SDP that is read.
+  size_t max_body = 256 * 1024;
   // Connections beyond it wait in the kernel's queue.
   size_t max_connections = 512;
 };

@@ -140,12 +140,12 @@ void MediaControl::Create(Plan plan, std::vector<worker::FeedName> feeds, OnCrea
   const sfu::CreatePeer command = plan.command;
   // std::function wants to be copied; the plan is not small.
   auto shared = std::make_shared<Plan>(std::move(plan));
-  const absl::Status posted = node_.Post(
-      worker, sfu::Command(command),
-      [this, shared, feeds = std::move(feeds), done](worker::Answer& answer) {
-        if (!answer.status.ok()) return done(answer.status);
-        OnApplied(std::move(*shared), feeds, done);
-      });
+  const absl::Status posted =
+      node_.Post(worker, sfu::Command(command),
+                 [this, shared, feeds = std::move(feeds), done](worker::Answer& answer) {
+                   if (!answer.status.ok()) return done(answer.status);
+                   OnApplied(std::move(*shared), feeds, done);
+                 });
   if (!posted.ok()) done(posted);
 }
 
@@ -240,11 +240,10 @@ void MediaControl::Report(OnReports done) {
 void MediaControl::PostAll(std::vector<worker::Posting> postings, OnDone done) {
   for (size_t i = 0; i < postings.size(); ++i) {
     const bool last = i + 1 == postings.size();
-    const absl::Status posted =
-        node_.Post(postings[i].worker, std::move(postings[i].command),
-                   [last, done](worker::Answer& answer) {
-                     if (last && done) done(answer.status);
-                   });
+    const absl::Status posted = node_.Post(postings[i].worker, std::move(postings[i].command),
+                                           [last, done](worker::Answer& answer) {
+                                             if (last && done) done(answer.status);
+                                           });
     if (!posted.ok()) {
       if (done) done(posted);
       return;

@@ -53,9 +53,7 @@ const char* NameOf(peer::Peer::Phase phase) {
 }
 
 json PeerJson(const worker::PeerReport& peer, const worker::Directory& directory) {
-  json out = {{"phase", NameOf(peer.phase)},
-              {"received", json::array()},
-              {"sent", json::array()}};
+  json out = {{"phase", NameOf(peer.phase)}, {"received", json::array()}, {"sent", json::array()}};
   if (const worker::PeerRecord* record = directory.FindPeer(peer.peer)) {
     out["peer"] = record->resource;
     out["participant"] = record->participant;

@@ -25,7 +25,7 @@ absl::StatusOr<std::unique_ptr<LocalEdge>> LocalEdge::Open(const LocalEdgeOption
   }
   if (!sockets.ok()) return sockets.status();
   std::unique_ptr<LocalEdge> edge(new LocalEdge(options, std::move(*sockets), poller));
-  const absl::Status watched = edge->Watch();
+  absl::Status watched = edge->Watch();
   if (!watched.ok()) return watched;
   return edge;
 }
@@ -52,7 +52,7 @@ absl::StatusOr<LocalEdge::Sockets> LocalEdge::OpenSockets(const LocalEdgeOptions
     auto listener = io::TcpListener::Open(
         {.address = options.addresses[i], .port = sockets.port, .local = local});
     if (!listener.ok()) return listener.status();
-    const absl::Status added = sockets.tcp->AddListener(std::move(*listener));
+    absl::Status added = sockets.tcp->AddListener(std::move(*listener));
     if (!added.ok()) return added;
   }
   return sockets;
@@ -60,7 +60,8 @@ absl::StatusOr<LocalEdge::Sockets> LocalEdge::OpenSockets(const LocalEdgeOptions
 
 LocalEdge::LocalEdge(const LocalEdgeOptions& options, Sockets sockets, io::Poller& poller)
     : poller_(poller),
-      poller_token_(options.poller_token),
+      udp_token_(options.poller_token),
+      tcp_token_(options.poller_token + 1),
       port_(sockets.port),
       udp_(std::move(sockets.udp)),
       tcp_(std::move(sockets.tcp)),
@@ -71,10 +72,10 @@ LocalEdge::~LocalEdge() = default;
 
 absl::Status LocalEdge::Watch() {
   for (const Udp& udp : udp_) {
-    const absl::Status added = poller_.Add(udp.socket->fd(), poller_token_);
+    absl::Status added = poller_.Add(udp.socket->fd(), udp_token_);
     if (!added.ok()) return added;
   }
-  return tcp_ ? poller_.Add(tcp_->fd(), poller_token_) : absl::OkStatus();
+  return tcp_ ? poller_.Add(tcp_->fd(), tcp_token_) : absl::OkStatus();
 }
 
 absl::StatusOr<Epoch> LocalEdge::ClaimGroup(GroupId group, Epoch expected) {
@@ -84,10 +85,12 @@ absl::StatusOr<Epoch> LocalEdge::ClaimGroup(GroupId group, Epoch expected) {
 size_t LocalEdge::Receive(PacketPool& pool, std::span<io::InboundDatagram> out, Timestamp now) {
   const size_t sources = udp_.size() + (tcp_ ? 1 : 0);
   size_t filled = 0;
+  size_t source = first_source_;
   for (size_t i = 0; i < sources; ++i) {
-    filled += ReceiveFrom((first_source_ + i) % sources, pool, out.subspan(filled), now);
+    filled += ReceiveFrom(source, pool, out.subspan(filled), now);
+    if (++source == sources) source = 0;
   }
-  first_source_ = (first_source_ + 1) % sources;
+  if (++first_source_ == sources) first_source_ = 0;
   return filled;
 }
 
@@ -99,7 +102,8 @@ size_t LocalEdge::ReceiveFrom(size_t source, PacketPool& pool, std::span<io::Inb
     if (udp.socket->has_deferred()) udp.socket->FlushDeferred(counters_);
     WatchWrites(udp);
     received = udp.socket->Receive(pool, out, now, counters_);
-  } else {
+  } else if (poller_.Reported(tcp_token_) || now >= tcp_->NextDeadline()) {
+    // Otherwise a turn without TCP would pay a system call to hear so.
     received = tcp_->Receive(pool, out, now, counters_);
     // Before routing: a new connection must not inherit what an old one of its 5-tuple proved.
     ForgetEndedTcp();
@@ -129,7 +133,7 @@ size_t LocalEdge::RouteAll(std::span<io::InboundDatagram> datagrams) {
   return kept;
 }
 
-void LocalEdge::Send(std::span<io::OutboundDatagram> batch) {
+void LocalEdge::Send(std::span<OutboundDatagram> batch) {
   if (tcp_) {
     tcp_->Send(batch, counters_);
     ForgetEndedTcp();
@@ -139,7 +143,7 @@ void LocalEdge::Send(std::span<io::OutboundDatagram> batch) {
     WatchWrites(udp);
   }
   // Of no address and no transport that is here.
-  for (io::OutboundDatagram& datagram : batch) {
+  for (OutboundDatagram& datagram : batch) {
     if (!datagram.packet) continue;
     counters_.outbound_drops.Add(DropReason::kPeerNotConnected);
     datagram.packet.Reset();
@@ -151,7 +155,7 @@ void LocalEdge::WatchWrites(Udp& udp) {
   const bool wanted = udp.socket->has_deferred();
   if (wanted == udp.watches_writable) return;
   udp.watches_writable = wanted;
-  poller_.WatchWritable(udp.socket->fd(), poller_token_, wanted);
+  poller_.WatchWritable(udp.socket->fd(), udp_token_, wanted);
 }
 
 void LocalEdge::BindClient(const ClientAddress& client, GroupId group) {

@@ -25,7 +25,7 @@ struct LocalEdgeOptions {
   // UDP and TCP, the same number on all addresses. 0: any that is free on all of them.
   uint16_t port = 0;
   bool tcp = true;
-  // What the poller reports when there is something to receive.
+  // What the poller reports when there is something to receive: this one and the next.
   uint64_t poller_token = 0;
   io::UdpSocketOptions udp = {};  // Its address, port and local are not looked at.
   TcpClientsOptions tcp_clients = {};
@@ -36,7 +36,8 @@ struct LocalEdgeOptions {
 // remote edge has, in which this node is the only owner there is.
 class LocalEdge final : public io::DatagramPort {
  public:
-  // `poller` is the worker's; it outlives the edge. Errors: kInvalidArgument for the addresses,
+  // `poller` is the worker's; it outlives the edge, and the worker calls its Wait() every turn,
+  // or TCP is not heard. Errors: kInvalidArgument for the addresses,
   // kAlreadyExists when the port is taken, others of the socket calls.
   static absl::StatusOr<std::unique_ptr<LocalEdge>> Open(const LocalEdgeOptions& options,
                                                          io::Poller& poller);
@@ -48,7 +49,7 @@ class LocalEdge final : public io::DatagramPort {
   absl::StatusOr<Epoch> ClaimGroup(GroupId group, Epoch expected);
 
   size_t Receive(PacketPool& pool, std::span<io::InboundDatagram> out, Timestamp now) override;
-  void Send(std::span<io::OutboundDatagram> batch) override;
+  void Send(std::span<OutboundDatagram> batch) override;
   void BindClient(const ClientAddress& client, GroupId group) override;
   void UnbindClient(const ClientAddress& client) override;
   Timestamp NextDeadline() const override;
@@ -85,7 +86,8 @@ class LocalEdge final : public io::DatagramPort {
   static constexpr NodeId kSelf{1};
 
   io::Poller& poller_;
-  uint64_t poller_token_;
+  uint64_t udp_token_;
+  uint64_t tcp_token_;
   uint16_t port_;
   std::vector<Udp> udp_;
   std::unique_ptr<TcpClients> tcp_;  // Null without TCP.

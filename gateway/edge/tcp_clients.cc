@@ -41,7 +41,7 @@ TcpClients::TcpClients(std::unique_ptr<io::Poller> poller, const TcpClientsOptio
 }
 
 absl::Status TcpClients::AddListener(std::unique_ptr<io::TcpListener> listener) {
-  const absl::Status added = poller_->Add(listener->fd(), kListenerBit | listeners_.size());
+  absl::Status added = poller_->Add(listener->fd(), kListenerBit | listeners_.size());
   if (added.ok()) listeners_.push_back(std::move(listener));
   return added;
 }
@@ -154,10 +154,10 @@ bool TcpClients::Admit(io::TcpListener::Accepted accepted, Timestamp now) {
   return true;
 }
 
-void TcpClients::Send(std::span<io::OutboundDatagram> batch, io::PortCounters& counters) {
+void TcpClients::Send(std::span<OutboundDatagram> batch, io::PortCounters& counters) {
   std::array<Timestamp, kDwellBatch> received_at;
   size_t stamps = 0;
-  for (io::OutboundDatagram& datagram : batch) {
+  for (OutboundDatagram& datagram : batch) {
     if (!datagram.packet || datagram.client.transport != Transport::kTcp) continue;
     const PacketRef packet = std::move(datagram.packet);
     const auto found = by_client_.find(datagram.client);

@@ -54,7 +54,7 @@ class TcpClients {
 
   // Consumes the TCP datagrams of `batch`; leaves the others. Drops: kPeerNotConnected without a
   // connection, kQueueFull when its buffer has no room.
-  void Send(std::span<io::OutboundDatagram> batch, io::PortCounters& counters);
+  void Send(std::span<OutboundDatagram> batch, io::PortCounters& counters);
 
   void SetProven(const ClientAddress& client);
   void Close(const ClientAddress& client, io::PortCounters& counters);

@@ -90,7 +90,7 @@ std::span<const Poller::Ready> Poller::Wait(TimeDelta timeout) {
   const int count = WaitFor(std::max(timeout, TimeDelta::Zero()));
   // A signal ends a wait early, which callers see as a timeout.
   VIGIL_CHECK(count >= 0 || errno == EINTR);
-  size_t filled = 0;
+  ready_count_ = 0;
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events_[static_cast<size_t>(i)];
     if (event.data.u64 == kWakeToken) {
@@ -98,11 +98,18 @@ std::span<const Poller::Ready> Poller::Wait(TimeDelta timeout) {
     } else if (event.data.u64 == kTimerToken) {
       ReadOut(timer_.get());
     } else {
-      ready_[filled++] = {event.data.u64, (event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0,
-                          (event.events & EPOLLOUT) != 0};
+      ready_[ready_count_++] = {event.data.u64,
+                                (event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0,
+                                (event.events & EPOLLOUT) != 0};
     }
   }
-  return std::span(ready_).first(filled);
+  return std::span(ready_).first(ready_count_);
+}
+
+bool Poller::Reported(uint64_t token) const {
+  const auto end = ready_.begin() + static_cast<std::ptrdiff_t>(ready_count_);
+  return std::any_of(ready_.begin(), end,
+                     [token](const Ready& ready) { return ready.token == token; });
 }
 
 int Poller::WaitFor(TimeDelta timeout) {

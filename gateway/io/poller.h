@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -47,6 +48,9 @@ class Poller {
   // looks, Infinite has no end. What is ready, possibly nothing; valid until the next Wait().
   std::span<const Ready> Wait(TimeDelta timeout);
 
+  // Whether the last Wait() had something to say about `token`.
+  bool Reported(uint64_t token) const;
+
   // Ends the current or the next Wait(). From any thread, and from signal handlers.
   void Wake() const;
 
@@ -62,6 +66,7 @@ class Poller {
   Fd timer_;  // Open when epoll_pwait2 cannot be had.
   std::array<epoll_event, kMaxReady> events_{};
   std::array<Ready, kMaxReady> ready_{};
+  size_t ready_count_ = 0;
 };
 
 }  // namespace vigil::io

@@ -15,7 +15,7 @@ struct TcpConnectionOptions {
   // What waits here when the client reads too slowly. Together with what the kernel may hold
   // unsent it bounds the delay: 64 KiB are 200 ms of picture at 2.5 Mb/s. Higher grows the delay,
   // lower drops more of each keyframe.
-  size_t send_buffer_bytes = 64 * 1024;
+  size_t send_buffer_bytes = 65'536;
   // How long a new connection has to prove itself. A check comes within a round trip or two.
   TimeDelta probation = TimeDelta::Seconds(5);
   // How long a proven one may be silent: the consent of RFC 7675 is over after 30 s anyway.

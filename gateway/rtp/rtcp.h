@@ -102,15 +102,19 @@ struct ReceiverEstimatedMaxBitrate {  // draft-alvestrand-rmcat-remb-03.
 };
 
 // draft-holmer-rmcat-transport-wide-cc-extensions-01, 3.1: which transport-wide sequence numbers
-// arrived, and when. ForEach decodes chunks and deltas as it goes; Parse has checked they fit.
+// arrived, and when. A Cursor decodes chunks and deltas as it goes; Parse has checked they fit.
 struct TransportFeedback {
+  // `body` is what follows the RTCP header, without padding. Empty when malformed: no packets,
+  // chunks that do not cover packet_count, deltas that do not fit, a reserved status symbol.
+  static std::optional<TransportFeedback> Parse(std::span<const uint8_t> body);
+
   uint32_t sender_ssrc = 0;
   uint32_t media_ssrc = 0;
   uint16_t base_sequence = 0;
   uint16_t packet_count = 0;
   int32_t reference_time = 0;  // Multiples of 64 ms, 24 bits signed.
   uint8_t feedback_count = 0;
-  std::span<const uint8_t> chunks_and_deltas;
+  std::span<const uint8_t> chunks_and_deltas;  // Without what may stand behind the last delta.
 
   struct Arrival {
     uint16_t sequence = 0;
@@ -118,11 +122,16 @@ struct TransportFeedback {
     // Of the receiver's clock, since its reference zero. Meaningless when not received.
     TimeDelta time;
   };
-  // The i-th call of Next gives packet base_sequence + i; empty after packet_count of them.
+  // The i-th call of Next gives packet base_sequence + i; empty after packet_count of them. The
+  // feedback must come from Parse and outlive the cursor.
   class Cursor {
    public:
     explicit Cursor(const TransportFeedback& feedback);
     std::optional<Arrival> Next();
+    // The next packet that was received; those missed before it are passed over, runs of them in
+    // one step. A few bytes can claim 65535 missing packets: walking with this costs no more than
+    // the bytes of the feedback are worth, walking with Next costs packet_count.
+    std::optional<Arrival> NextReceived();
 
    private:
     uint8_t NextSymbol();
@@ -138,7 +147,7 @@ struct TransportFeedback {
 };
 
 // RFC 3611: receiver reference time (RRTR) and delay since last RR (DLRR), by which a receiver
-// that sends no media learns its round-trip time.
+// that sends no media learns its round-trip time. The first block of each type counts.
 struct ExtendedReport {
   uint32_t sender_ssrc = 0;
   std::optional<NtpTime> receiver_reference_time;
@@ -179,7 +188,8 @@ class RtcpReader {
   bool malformed_ = false;
 };
 
-// ---- Writing. Each appends one packet to `out`; out.ok() tells whether it fit. ----
+// ---- Writing. Each appends one packet to `out`; out.ok() tells whether it fit. What does not fit
+// the buffer or the format's own limits is not written at all. ----
 
 struct SenderReportFields {
   uint32_t ssrc = 0;
@@ -188,21 +198,26 @@ struct SenderReportFields {
   uint32_t packet_count = 0;
   uint32_t octet_count = 0;
 };
+// A report packet holds 31 blocks; receiver reports with the others follow it (RFC 3550, 6.4.2).
 void WriteSenderReport(const SenderReportFields& report, std::span<const ReportBlock> blocks,
                        ByteWriter& out);
 void WriteReceiverReport(uint32_t sender_ssrc, std::span<const ReportBlock> blocks,
                          ByteWriter& out);
-// One chunk with one CNAME (RFC 3550, 6.5.1).
+// One chunk with one CNAME of at most 255 bytes (RFC 3550, 6.5.1).
 void WriteCname(uint32_t ssrc, std::string_view cname, ByteWriter& out);
+// At most 31 of them.
 void WriteBye(std::span<const uint32_t> ssrcs, ByteWriter& out);
-// `sequences` ascending (modulo 2^16); they are packed into as few items as possible.
+// `sequences` ascending (modulo 2^16); they are packed into as few items as possible. Nothing is
+// written for none.
 void WriteNack(uint32_t sender_ssrc, uint32_t media_ssrc, std::span<const uint16_t> sequences,
                ByteWriter& out);
 void WritePli(uint32_t sender_ssrc, uint32_t media_ssrc, ByteWriter& out);
 void WriteFir(uint32_t sender_ssrc, uint32_t media_ssrc, uint8_t command_sequence, ByteWriter& out);
+// At most 255 `ssrcs`. The rate is rounded down to 18 significant bits.
 void WriteRemb(uint32_t sender_ssrc, uint64_t bitrate_bps, std::span<const uint32_t> ssrcs,
                ByteWriter& out);
 void WriteReceiverReferenceTime(uint32_t sender_ssrc, NtpTime ntp, ByteWriter& out);
+// Nothing is written for no items.
 void WriteDlrr(uint32_t sender_ssrc, std::span<const ExtendedReport::Dlrr> items, ByteWriter& out);
 
 // One packet's arrival for WriteTransportFeedback.
@@ -213,7 +228,9 @@ struct FeedbackArrival {
 // Writes one feedback packet for base_sequence up to the last of `arrivals`, which is sorted by
 // sequence and not empty. Packets not listed are reported as not received. Stops early when the
 // packet would not fit `out`, when a delta does not fit 16 bits, or after 65535 packets; returns
-// how many of `arrivals` were reported, so that the caller goes on with a next packet.
+// how many of `arrivals` were reported, so that the caller goes on with a next packet. Returns 0
+// and writes nothing when not even the first goes in: out.ok() is false if for want of room, true
+// if it is not within 65535 packets from base_sequence on.
 size_t WriteTransportFeedback(uint32_t sender_ssrc, uint32_t media_ssrc, int64_t base_sequence,
                               std::span<const FeedbackArrival> arrivals, uint8_t feedback_count,
                               ByteWriter& out);

@@ -111,6 +111,14 @@ void Router::AddSlot(SlotKey key, const rtp::SendTrack& track) {
   VIGIL_CHECK(added);
 }
 
+void Router::OpenSlotsOf(PeerId peer, RouterOutput& out) {
+  for (auto it = slots_.lower_bound({peer, 0}); it != slots_.end() && it->first.peer == peer;
+       ++it) {
+    it->second.open = true;
+    OnKeyframeRequest(it->first, out);
+  }
+}
+
 void Router::RemoveSlotsOf(PeerId peer) {
   for (auto it = slots_.lower_bound({peer, 0}); it != slots_.end() && it->first.peer == peer;) {
     Unsubscribe(it->second);
@@ -222,6 +230,7 @@ void Router::RestartSource(Track& track, uint8_t layer) {
 std::optional<DropReason> Router::ForwardTo(Slot& slot, Track& track,
                                             const rtp::TrackPacket& packet, Timestamp now,
                                             RouterOutput& out) {
+  if (!slot.open) return DropReason::kPeerNotConnected;
   if (packet.layer != slot.layer || slot.forwarder.waiting()) {
     const bool better = slot.forwarder.waiting() ||
                         IsBetterLayer(slot, track, packet.layer, now);
@@ -282,7 +291,10 @@ std::optional<ClockUpdate> Router::ClockOf(const Slot& slot, const Track& track)
 
 void Router::OnKeyframeRequest(SlotKey key, RouterOutput& out) {
   const Slot* slot = FindSlot(key);
-  if (slot == nullptr || slot->feed.IsNone() || slot->track.kind != rtp::MediaKind::kVideo) return;
+  if (slot == nullptr || slot->feed.IsNone() || !slot->open ||
+      slot->track.kind != rtp::MediaKind::kVideo) {
+    return;
+  }
   const auto it = feeds_.find(slot->feed);
   VIGIL_CHECK(it != feeds_.end());
   const Track& track = it->second.Of(rtp::MediaKind::kVideo);
@@ -344,7 +356,8 @@ Router::State Router::Export(Timestamp now) const {
                            .layer = slot.layer,
                            .forwarder = WriteArchive(slot.forwarder, now),
                            .assigned_at = slot.assigned_at,
-                           .announced = slot.announced});
+                           .announced = slot.announced,
+                           .open = slot.open});
   }
   return state;
 }
@@ -373,6 +386,7 @@ bool Router::Restore(const State& state, Timestamp now) {
     restored.wanted_layer = slot.wanted_layer;
     restored.layer = slot.layer;
     restored.announced = slot.announced;
+    restored.open = slot.open;
     restored.forwarder = forwarder;
   }
   rng_ = state.rng;

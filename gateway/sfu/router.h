@@ -84,7 +84,10 @@ class Router {
   // Copies of the feed's packets go to another worker, or no longer do. Both may be repeated.
   absl::Status AddRelay(FeedId feed, uint32_t worker);
   absl::Status RemoveRelay(FeedId feed, uint32_t worker);
+  // A new slot is closed: it can be assigned, but nothing is forwarded before its peer is there to
+  // take it, so that outgoing counters begin with the first packet that is really sent.
   void AddSlot(SlotKey key, const rtp::SendTrack& track);
+  void OpenSlotsOf(PeerId peer, RouterOutput& out);
   void RemoveSlotsOf(PeerId peer);
 
   // NOT_FOUND for an unknown slot or feed; FAILED_PRECONDITION naming both sides' codecs when the
@@ -123,9 +126,10 @@ class Router {
     std::vector<uint8_t> forwarder;  // Archive of the Forwarder.
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;
+    bool open = false;
     template <typename F>
     void Fields(F&& f) {
-      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced);
+      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced, open);
     }
   };
   struct FeedState {
@@ -160,6 +164,7 @@ class Router {
     uint8_t layer = 0;
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;  // SlotSwitched was reported for this assignment.
+    bool open = false;
     // The payload mapping of the codec that came last: codecs change rarely.
     rtp::Codec codec;
     std::optional<uint8_t> payload_index;

@@ -55,6 +55,13 @@ struct EvpCipher {
   size_t tag_size = 0;
 };
 
+// The cipher that the scope open on this thread has noted.
+struct NotedCipher {
+  bool scope_open = false;
+  const EvpCipher* cipher = nullptr;
+};
+thread_local NotedCipher noted_cipher;
+
 EvpCipher& Self(void* state) { return *static_cast<EvpCipher*>(state); }
 
 srtp_err_status_t Allocate(const srtp_cipher_type_t& type, int key_size, int tag_size,
@@ -67,6 +74,9 @@ srtp_err_status_t Allocate(const srtp_cipher_type_t& type, int key_size, int tag
   cipher->head.key_len = key_size;
   cipher->head.algorithm = static_cast<int>(type.id);
   cipher->tag_size = static_cast<size_t>(tag_size);
+  if (noted_cipher.scope_open && noted_cipher.cipher == nullptr) {
+    noted_cipher.cipher = cipher.get();
+  }
   *out = &cipher.release()->head;
   return srtp_err_status_ok;
 }
@@ -122,8 +132,10 @@ srtp_err_status_t GcmAllocate(srtp_cipher_t** out, int key_size, int tag_size) {
 }
 
 srtp_err_status_t GcmInit(void* state, const uint8_t* key) {
-  // libsrtp salts the IV itself.
-  const int ok = EVP_CipherInit_ex2(Self(state).context.get(), AesGcm(), key, nullptr, 1, nullptr);
+  // libsrtp salts the IV and sets it for each packet; this first one is never used.
+  const std::array<uint8_t, kGcmIvSize> iv{};
+  const int ok =
+      EVP_CipherInit_ex2(Self(state).context.get(), AesGcm(), key, iv.data(), 1, nullptr);
   return ok == 1 ? srtp_err_status_ok : srtp_err_status_init_fail;
 }
 
@@ -367,6 +379,30 @@ const srtp_cipher_type_t& EvpAesGcm128() {
       .id = SRTP_AES_GCM_128,
   };
   return type;
+}
+
+CipherFootprintScope::CipherFootprintScope() { noted_cipher = {.scope_open = true}; }
+
+CipherFootprintScope::~CipherFootprintScope() { noted_cipher = {}; }
+
+CipherFootprint CipherFootprintScope::Find(const void* session) const {
+  CipherFootprint footprint;
+  footprint.session_ = static_cast<const uint8_t*>(session);
+  if (noted_cipher.cipher == nullptr) return footprint;
+  EVP_CIPHER_CTX* const context = noted_cipher.cipher->context.get();
+  footprint.cipher_ = reinterpret_cast<const uint8_t*>(noted_cipher.cipher);
+  footprint.context_ = reinterpret_cast<const uint8_t*>(context);
+  // A provider gives out a pointer to its own copy of the IV, which lies near the front of what it
+  // keeps for the cipher.
+  void* iv = nullptr;
+  OSSL_PARAM parameters[] = {OSSL_PARAM_construct_octet_ptr(OSSL_CIPHER_PARAM_IV, &iv, kAesKeySize),
+                             OSSL_PARAM_construct_end()};
+  if (EVP_CIPHER_CTX_get_params(context, parameters) == 1 && iv != nullptr) {
+    constexpr uintptr_t kBeforeIv = 96;
+    const uintptr_t line = (reinterpret_cast<uintptr_t>(iv) - kBeforeIv) & ~uintptr_t{63};
+    footprint.schedule_ = reinterpret_cast<const uint8_t*>(line);
+  }
+  return footprint;
 }
 
 absl::Status InitSrtp() {

@@ -46,8 +46,11 @@ uint64_t GuessIndex(std::optional<uint64_t> highest, uint16_t sequence) {
 
 }  // namespace
 
-SrtpReceiver::SrtpReceiver(SrtpProfile profile, std::span<const uint8_t> key)
-    : profile_(profile), session_(MakeSrtpSession(profile, key, SrtpDirection::kInbound)) {}
+SrtpReceiver::SrtpReceiver(SrtpProfile profile, std::span<const uint8_t> key) : profile_(profile) {
+  const CipherFootprintScope scope;
+  session_ = MakeSrtpSession(profile, key, SrtpDirection::kInbound);
+  footprint_ = scope.Find(session_.get());
+}
 
 SrtpReceiver::SrtpReceiver(SrtpProfile profile, std::span<const uint8_t> key, const State& state)
     : SrtpReceiver(profile, key) {
@@ -80,6 +83,7 @@ bool SrtpReceiver::HasStream(uint32_t ssrc) const {
 }
 
 std::optional<DropReason> SrtpReceiver::UnprotectRtp(Packet& packet) {
+  footprint_.Prefetch();
   if (packet.size < kRtpHeaderSize) return DropReason::kMalformed;
   Stream* const stream = Find(ReadU32(packet.data.data() + 8));
   if (stream == nullptr || !stream->state.named) return DropReason::kUnknownSsrc;

@@ -9,6 +9,7 @@
 
 #include "gateway/base/drop_reason.h"
 #include "gateway/base/packet_pool.h"
+#include "gateway/transport/evp_cipher.h"
 #include "gateway/transport/srtp_keys.h"
 #include "gateway/transport/srtp_session.h"
 
@@ -88,6 +89,7 @@ class SrtpReceiver {
 
   SrtpProfile profile_;
   SrtpSession session_;
+  CipherFootprint footprint_;
   std::vector<Stream> streams_;
 };
 

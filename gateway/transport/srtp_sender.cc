@@ -47,8 +47,11 @@ uint64_t AfterFault(const SrtpSender::Counter& counter) {
 
 }  // namespace
 
-SrtpSender::SrtpSender(SrtpProfile profile, std::span<const uint8_t> key)
-    : session_(MakeSrtpSession(profile, key, SrtpDirection::kOutbound)) {}
+SrtpSender::SrtpSender(SrtpProfile profile, std::span<const uint8_t> key) {
+  const CipherFootprintScope scope;
+  session_ = MakeSrtpSession(profile, key, SrtpDirection::kOutbound);
+  footprint_ = scope.Find(session_.get());
+}
 
 SrtpSender::SrtpSender(SrtpProfile profile, std::span<const uint8_t> key, const State& state,
                        RestoreMode mode)
@@ -71,6 +74,7 @@ void SrtpSender::AddStream(uint32_t ssrc) {
 }
 
 std::optional<DropReason> SrtpSender::ProtectRtp(Packet& packet) {
+  footprint_.Prefetch();
   if (packet.size < kRtpHeaderSize) return DropReason::kMalformed;
   if (packet.size + kMaxTrailer > Packet::kCapacity) return DropReason::kOversized;
   Stream* const stream = Find(ReadU32(packet.data.data() + 8));

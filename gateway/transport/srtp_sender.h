@@ -10,6 +10,7 @@
 
 #include "gateway/base/drop_reason.h"
 #include "gateway/base/packet_pool.h"
+#include "gateway/transport/evp_cipher.h"
 #include "gateway/transport/srtp_keys.h"
 #include "gateway/transport/srtp_session.h"
 
@@ -92,6 +93,12 @@ class SrtpSender {
   std::optional<DropReason> ProtectRtp(Packet& packet);
   // The same for a compound packet whose first packet is of one of our SSRCs.
   std::optional<DropReason> ProtectRtcp(Packet& packet);
+  // Asks the cache for what ProtectRtp will touch. Worth it one packet ahead, in a batch that goes
+  // to many peers.
+  [[gnu::always_inline]] inline void Prefetch() const {
+    footprint_.Prefetch();
+    __builtin_prefetch(streams_.data());
+  }
 
   void SetLimit(uint32_t ssrc, uint64_t limit);
   void SetRtcpLimit(uint32_t ssrc, uint64_t limit);
@@ -124,6 +131,7 @@ class SrtpSender {
   void ProtectDummy(Stream& stream, uint16_t sequence);
 
   SrtpSession session_;
+  CipherFootprint footprint_;
   std::vector<Stream> streams_;
 };
 

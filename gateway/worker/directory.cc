@@ -102,8 +102,8 @@ absl::StatusOr<std::vector<Posting>> Directory::Assign(PeerId id, uint32_t slot,
   if (it == peers_.end()) return absl::NotFoundError(absl::StrCat("peer ", id.value()));
   PeerRecord& peer = it->second;
   if (slot >= peer.slots.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("slot ", slot, " does not exist: the peer has ",
-                                                   peer.slots.size(), " slots"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("slot ", slot, " does not exist: the peer has ", peer.slots.size(), " slots"));
   }
   std::vector<Posting> postings;
   if (!name) {

@@ -80,8 +80,7 @@ class Directory {
 
   // A peer whose CreatePeer has been applied. A publishing one makes its feed assignable, and
   // slots that have been waiting for that name are given it.
-  std::vector<Posting> AddPeer(PeerRecord peer, const rtp::MediaParameters& media,
-                               uint8_t layers);
+  std::vector<Posting> AddPeer(PeerRecord peer, const rtp::MediaParameters& media, uint8_t layers);
   // The peer is gone, for whatever reason: so are its slots and its feed. Unknown ids are fine.
   std::vector<Posting> RemovePeer(PeerId id);
   void OnConnected(PeerId id);

@@ -30,7 +30,9 @@ class SpscRing {
     }
     return &slots_[tail & mask_];
   }
-  void Commit() { tail_.store(tail_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+  void Commit() {
+    tail_.store(tail_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
   bool Push(T item) {
     T* slot = Reserve();
     if (slot == nullptr) return false;
@@ -48,7 +50,9 @@ class SpscRing {
     }
     return &slots_[head & mask_];
   }
-  void Release() { head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+  void Release() {
+    head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
 
   size_t capacity() const { return mask_ + 1; }
 

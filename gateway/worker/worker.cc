@@ -5,7 +5,7 @@
 #include <utility>
 #include <variant>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "gateway/base/check.h"
 #include "gateway/transport/demux.h"
 
@@ -203,7 +203,8 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
   const auto username = ice::PeekUsername(datagram.packet->bytes());
   Entry* entry = nullptr;
   if (username) {
-    const auto it = by_ufrag_.find(std::string_view(username->local));
+    const auto it = by_ufrag_.find(
+        absl::string_view(username->local.data(), username->local.size()));
     if (it != by_ufrag_.end()) entry = it->second;
   } else {
     entry = FindByAddress(datagram.client);  // A keepalive indication carries no user name.
@@ -223,26 +224,28 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
   if (outcome.newly_validated) {
     UnbindStale(*entry, out);
     Bind(*entry, datagram.client, out);
+    OpenIfConnected(*entry, now, out);
   }
   Schedule(*entry);
 }
 
 std::optional<DropReason> Worker::HandleDtls(Entry& entry, io::InboundDatagram& datagram,
                                              Timestamp now, TurnOutput& out) {
-  const bool was_connected = entry.peer->phase() == peer::Peer::Phase::kConnected;
-  const auto dropped =
-      entry.peer->HandleDtls(*datagram.packet, datagram.client, now, out.outbox);
-  if (!was_connected && entry.peer->phase() == peer::Peer::Phase::kConnected) {
-    out.events.push_back(sfu::PeerConnected{entry.peer->id()});
-    // Its slots may have been waiting since before the handshake; whatever keyframe came then is
-    // gone.
-    for (size_t i = 0; i < entry.peer->sender().size(); ++i) {
-      router_.OnKeyframeRequest({entry.peer->id(), static_cast<uint8_t>(i)}, routed_);
-    }
-    Settle(now, out);
-  }
+  const auto dropped = entry.peer->HandleDtls(*datagram.packet, datagram.client, now, out.outbox);
+  OpenIfConnected(entry, now, out);
   if (!dropped) ++counters_.dtls;
   return dropped;
+}
+
+void Worker::OpenIfConnected(Entry& entry, Timestamp now, TurnOutput& out) {
+  if (entry.open || entry.peer->phase() != peer::Peer::Phase::kConnected ||
+      !entry.peer->ice().selected()) {
+    return;
+  }
+  entry.open = true;
+  out.events.push_back(sfu::PeerConnected{entry.peer->id()});
+  router_.OpenSlotsOf(entry.peer->id(), routed_);
+  Settle(now, out);
 }
 
 std::optional<DropReason> Worker::HandleRtcp(Entry& entry, io::InboundDatagram& datagram,

@@ -130,6 +130,7 @@ class Worker {
     FeedId publishes;
     std::vector<ClientAddress> bound;  // Addresses in by_address_.
     std::vector<std::string> ufrags;   // Names in by_ufrag_.
+    bool open = false;  // Keys and an address are there: its slots are fed.
     Timestamp scheduled = Timestamp::Never();
   };
 
@@ -165,6 +166,8 @@ class Worker {
   void Unbind(const ClientAddress& client, TurnOutput& out);
   Entry& Adopt(Entry entry);
   void Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out);
+  // Opens the peer's slots once it can be sent to.
+  void OpenIfConnected(Entry& entry, Timestamp now, TurnOutput& out);
   // Closes the peer if its phase says so; true if it is gone.
   bool CloseIfEnded(Entry& entry, TurnOutput& out);
   void Schedule(Entry& entry);

@@ -267,6 +267,7 @@ absl::Status Worker::Restore(const WorkerState& state, transport::SrtpSender::Re
                           .publishes = record.publishes,
                           .bound = {},
                           .ufrags = {}});
+    entry.open = record.peer.ice.selected.has_value();
     for (const ice::IceLiteAgent::Address& address : record.peer.ice.addresses) {
       Bind(entry, address.address, out);
     }

@@ -72,13 +72,12 @@ bool WorkerThread::TakeAsks(Timestamp now) {
     if (const auto* command = std::get_if<sfu::Command>(&ask->what)) {
       answer.status = worker_->Apply(*command, now, output_);
     } else {
-      answer.report = std::make_unique<ThreadReport>(
-          ThreadReport{.worker = worker_->Report(),
-                       .port = port_.counters(),
-                       .turn = turn_,
-                       .busy = busy_,
-                       .running = now - started_,
-                       .lagged_events = lagged_total_});
+      answer.report = std::make_unique<ThreadReport>(ThreadReport{.worker = worker_->Report(),
+                                                                  .port = port_.counters(),
+                                                                  .turn = turn_,
+                                                                  .busy = busy_,
+                                                                  .running = now - started_,
+                                                                  .lagged_events = lagged_total_});
     }
     asks_.Release();
     // Never full: no more than kMaxAsks are outstanding.

@@ -31,9 +31,9 @@ struct Ask {
 struct ThreadReport {
   WorkerReport worker;
   io::PortCounters port;
-  DurationHistogram turn;   // Length of the turns that had something to do.
-  TimeDelta busy;           // Their sum.
-  TimeDelta running;        // Since the thread started.
+  DurationHistogram turn;  // Length of the turns that had something to do.
+  TimeDelta busy;          // Their sum.
+  TimeDelta running;       // Since the thread started.
   uint64_t lagged_events = 0;
 };
 struct Answer {
@@ -47,10 +47,10 @@ struct Answer {
 // exactly one control thread.
 class WorkerThread {
  public:
-  static constexpr size_t kMaxAsks = 256;       // Outstanding; more are refused at once.
-  static constexpr size_t kMaxEvents = 4'096;   // Beyond: one Lagged tells how many were lost.
+  static constexpr size_t kMaxAsks = 256;      // Outstanding; more are refused at once.
+  static constexpr size_t kMaxEvents = 4'096;  // Beyond: one Lagged tells how many were lost.
   static constexpr size_t kCommandsPerTurn = 64;
-  static constexpr size_t kOutbox = 8'192;      // Datagrams one turn may send.
+  static constexpr size_t kOutbox = 8'192;  // Datagrams one turn may send.
 
   // `port` and `poller` belong to this thread from Start() on. `control` is woken when there is an
   // answer or an event. All outlive this object.
@@ -102,7 +102,7 @@ class WorkerThread {
   DurationHistogram turn_;
   TimeDelta busy_;
   Timestamp started_;
-  uint64_t lagged_ = 0;        // Not yet told.
+  uint64_t lagged_ = 0;  // Not yet told.
   uint64_t lagged_total_ = 0;
 };
 

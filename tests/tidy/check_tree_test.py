@@ -178,6 +178,8 @@ GOOD = {
         '/* std::shared_ptr<int> { */ const char* kText = "std::mutex } new";\n'
         'const char* kRaw = R"x(" { new std::thread )x";\nint kMillion = 1\'000\'000;'),
     "similar words": in_core("int new_delay = 1;\nint Random();\nint timestamp(int);\n"
+                             "auto p = std::unique_ptr<S>(\n    new S(1));\n"
+                             "std::unique_ptr<S> q(new S(2));\n"
                              "struct S {\n  S(const S&) = delete;\n  void sleepy();\n};\n"
                              "int t = runtime(0);"),
     "a function at the budget": in_core("void F() {\n" + lines(68) + "}\nvoid G() {}"),
@@ -191,6 +193,9 @@ GOOD = {
         "  for (int x : i->second) G(x);\n  for (int x : Sorted(order_)) by_ssrc_.find(x);\n}"),
     "macros and the hash of a header": {
         "gateway/rtp/b.h": header("#define X(a) (a)\n#include <string>\nint Make();")},
+    "a signature that libnice prescribes": {
+        "gateway/ice/CMakeLists.txt": "vigil_library(ice SOURCES stun.cc)",
+        "gateway/ice/stun.cc": "bool FindPassword(A*, B*, C*, int, D**, E*, F*) {\n}\n"},
     "waiting in the two places": {
         "tests/interop/lib/until.mjs": "setTimeout(f, 3);\n",
         "tests/interop/lib/until.py": "await asyncio.sleep(1)\n",

@@ -90,7 +90,7 @@ class EdgeFixture : public testing::Test {
     PacketRef packet = pool_.Take();
     packet->size = static_cast<uint16_t>(bytes.size());
     std::copy(bytes.begin(), bytes.end(), packet->data.begin());
-    std::array<io::OutboundDatagram, 1> batch = {{{client, std::move(packet)}}};
+    std::array<OutboundDatagram, 1> batch = {{{client, std::move(packet)}}};
     edge_->Send(batch);
     EXPECT_FALSE(batch[0].packet);
   }

@@ -191,14 +191,14 @@ TEST_F(LocalEdgeTcpTest, ConnectionsThatProveNothingExpireAndProvenOnesStay) {
 TEST_F(LocalEdgeTcpTest, OneNetworkHasOnlySoManyUnprovenConnections) {
   OpenEdge({.tcp_clients = {.max_connections = 5, .max_unproven_per_network = 2}});
   const io::Fd proven = ConnectProven();
-  std::vector<io::Fd> unproven;
-  for (int i = 0; i < 2; ++i) unproven.push_back(Connect());
+  const io::Fd unproven = Connect();
+  io::Fd leaving = Connect();
   ASSERT_TRUE(TurnUntil([&] { return edge_->tcp_connection_count() == 3; }));
   EXPECT_TRUE(TurnUntilClosed(Connect()));
   EXPECT_EQ(edge_->counters().tcp_refused, 1u);
 
   // One that leaves makes room, and so does one that proves itself.
-  unproven.pop_back();
+  leaving.Reset();
   ASSERT_TRUE(TurnUntil([&] { return edge_->tcp_connection_count() == 2; }));
   const io::Fd second = ConnectProven();
   const io::Fd third = ConnectProven();

@@ -77,7 +77,7 @@ TEST_F(LocalEdgeTest, BindsOfUnclaimedGroupsAreRefusedAndCounted) {
 TEST_F(LocalEdgeTest, AnswersReachTheClientAndDwellIsMeasured) {
   PacketRef packet = pool_.Take();
   packet->size = 50;
-  std::array<io::OutboundDatagram, 1> batch = {{{address_, std::move(packet), Now()}}};
+  std::array<OutboundDatagram, 1> batch = {{{address_, std::move(packet), Now()}}};
   edge_->Send(batch);
   std::array<uint8_t, 100> bytes{};
   EXPECT_EQ(recv(client_.get(), bytes.data(), bytes.size(), 0), 50);

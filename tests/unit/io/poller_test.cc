@@ -74,8 +74,7 @@ TEST_P(PollerTest, AWakeBeforeTheWaitIsNotLostAndCountsOnce) {
 }
 
 TEST_P(PollerTest, WakesFromAnotherThread) {
-  // The plain integer is handed over by the wake alone: ThreadSanitizer sees whether that orders
-  // the two threads, and the loop whether a wake is ever lost.
+  // A lost wake would let a wait run into its timeout.
   constexpr int kRounds = 2'000;
   std::atomic<int> posted = 0;
   std::atomic<int> seen = 0;

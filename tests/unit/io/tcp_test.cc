@@ -80,7 +80,7 @@ TEST_F(TcpTest, BytesBothWaysAndTheEndOfTheStream) {
 
 TEST_F(TcpTest, ASlowReaderLosesWholeFramesAndTheStreamStaysInStep) {
   Fd client;
-  auto connection = Connect(client, {.send_buffer_bytes = 8 * 1024});
+  auto connection = Connect(client, {.send_buffer_bytes = 8'192});
   const int large = Fill(*connection, 1200);
   EXPECT_GT(large, 0);
   EXPECT_LT(large, 100'000) << "the kernel's share is bounded too";

@@ -56,9 +56,10 @@ class UdpBackpressureTest : public testing::Test {
   }
   void TearDown() override { EXPECT_TRUE(Script().empty()) << "a scripted answer was not asked"; }
 
-  void Send(std::vector<std::pair<uint8_t, size_t>> datagrams) {
+  void Send(const std::vector<std::pair<uint8_t, size_t>>& datagrams) {
     const ClientAddress to = ClientAddress::V4(127, 0, 0, 1, BoundPort(client_.get()));
     std::vector<OutboundDatagram> batch;
+    batch.reserve(datagrams.size());
     for (const auto& [mark, size] : datagrams) batch.push_back({to, MakePacket(pool_, size, mark)});
     socket_->Send(batch, counters_);
     for (const OutboundDatagram& datagram : batch) EXPECT_FALSE(datagram.packet);
