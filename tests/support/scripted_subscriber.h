@@ -60,6 +60,9 @@ class ScriptedSubscriber : public ScriptedClient {
   const SubscriberOptions& options() const { return options_; }
   uint32_t ssrc(size_t slot) const { return slots_[slot].track.ssrc; }
   const rtp::SendTrack& track(size_t slot) const { return slots_[slot].track; }
+  // The highest sequence number seen on the slot.
+  uint16_t highest(size_t slot) const { return static_cast<uint16_t>(slots_[slot].highest); }
+  uint32_t own_ssrc() const { return own_ssrc_; }
 
  private:
   struct Arrived {

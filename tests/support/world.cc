@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "gateway/base/archive.h"
 #include "gateway/base/check.h"
 #include "gateway/transport/demux.h"
 
@@ -110,6 +111,16 @@ ScriptedSubscriber& World::AddSubscriber(SubscriberOptions options, const Paths&
   auto subscriber = std::make_unique<ScriptedSubscriber>(options);
   ScriptedSubscriber& added = *subscriber;
   Register(std::move(subscriber), paths, worker).as_subscriber = &added;
+  return added;
+}
+
+HostileSubscriber& World::AddHostile(SubscriberOptions options, const Paths& paths,
+                                     uint32_t worker) {
+  options.client.peer = PeerId(100 + clients_.size());
+  options.client.seed = rng_.Next();
+  auto hostile = std::make_unique<HostileSubscriber>(options);
+  HostileSubscriber& added = *hostile;
+  Register(std::move(hostile), paths, worker).as_subscriber = &added;
   return added;
 }
 

@@ -16,6 +16,7 @@
 #include "gateway/worker/relay.h"
 #include "gateway/worker/worker.h"
 #include "tests/support/findings.h"
+#include "tests/support/hostile_subscriber.h"
 #include "tests/support/publisher_checker.h"
 #include "tests/support/scripted_publisher.h"
 #include "tests/support/scripted_subscriber.h"
@@ -50,6 +51,8 @@ class World {
                                   uint32_t worker = 0);
   ScriptedSubscriber& AddSubscriber(SubscriberOptions options, const Paths& paths = {},
                                     uint32_t worker = 0);
+  HostileSubscriber& AddHostile(SubscriberOptions options, const Paths& paths = {},
+                                uint32_t worker = 0);
   void SetPaths(PeerId peer, const Paths& paths);
   // The client is unplugged: nothing goes in or out any more.
   void Unplug(PeerId peer) { clients_.at(peer).unplugged = true; }
@@ -66,6 +69,8 @@ class World {
   void Move(PeerId peer);
   FeedId AssignedTo(sfu::SlotKey slot) const;
   bool IsOpen(PeerId peer) const;
+  // Its worker is there and not about to die.
+  bool IsSteady(PeerId peer) const { return IsReachable(clients_.at(peer).worker); }
   std::optional<sfu::CloseReason> ClosedFor(PeerId peer) const;
 
   // ---- Faults. ----
