@@ -88,7 +88,7 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   if (accepted.lost_track) layer.keyframes.Request(received);
   if (out.content.starts_keyframe && track.parameters.kind == rtp::MediaKind::kVideo) {
     layer.keyframes.OnKeyframe();
-    layer.stream->OnKeyframe(accepted.sequence);
+    layer.stream->OnKeyframe();
   }
   layer.codec = codec;
   out.kind = track.parameters.kind;
@@ -232,7 +232,7 @@ bool MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now, 
     if (out.position() > 0) return false;
   }
   nacks_.clear();
-  if (layer.stream->TakeNacks(now, round_trip_.value(), nacks_) &&
+  if (layer.stream->TakeNacks(now, round_trip_.value(), 300, nacks_) &&
       track.parameters.kind == rtp::MediaKind::kVideo) {
     layer.keyframes.Request(now);
   }
