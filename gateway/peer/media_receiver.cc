@@ -6,6 +6,10 @@
 namespace vigil::peer {
 namespace {
 
+constexpr size_t kNackHeaderSize = 12;       // RFC 4585, 6.1.
+constexpr size_t kNackItemSize = 4;          // RFC 4585, 6.2.1.
+constexpr size_t kKeyframeRequestSize = 20;  // A FIR; a PLI is shorter.
+
 struct PayloadMatch {
   const rtp::PayloadMapping* mapping = nullptr;
   bool rtx = false;
@@ -33,10 +37,9 @@ MediaReceiver::MediaReceiver(const rtp::MediaParameters& media)
     track.parameters = parameters;
     track.layers.resize(std::max<size_t>(parameters.rids.size(), 1));
     const auto index = static_cast<uint8_t>(tracks_.size() - 1);
-    if (parameters.ssrc && parameters.rids.empty()) AddRoute({*parameters.ssrc, index, 0, false});
-    if (parameters.rtx_ssrc && parameters.rids.empty()) {
-      AddRoute({*parameters.rtx_ssrc, index, 0, true});
-    }
+    if (!parameters.rids.empty()) continue;
+    if (parameters.ssrc) AddRoute({*parameters.ssrc, index, 0, false}, Timestamp::LongAgo());
+    if (parameters.rtx_ssrc) AddRoute({*parameters.rtx_ssrc, index, 0, true}, Timestamp::LongAgo());
   }
 }
 
@@ -56,7 +59,7 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
     arrivals_.OnPacket(*out.extensions.transport_sequence, received);
   }
   const Route* route = FindRoute(view->header.ssrc);
-  if (route == nullptr) route = Learn(*view, out.extensions);
+  if (route == nullptr) route = Learn(*view, out.extensions, received);
   if (route == nullptr) return DropReason::kUnknownSsrc;
   Track& track = tracks_[route->track];
   Layer& layer = track.layers[route->layer];
@@ -82,13 +85,14 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   if (!layer.stream) StartStream(*route);
 
   stream::InboundStream::Accepted accepted;
-  const std::optional<DropReason> dropped = layer.stream->OnPacket(
-      view->header, view->payload.size(), received, payload.rtx, accepted);
+  const std::optional<DropReason> dropped =
+      layer.stream->OnPacket(view->header, view->payload.size(), received, payload.rtx, accepted);
   if (dropped) return dropped;
   if (accepted.lost_track) layer.keyframes.Request(received);
   if (out.content.starts_keyframe && track.parameters.kind == rtp::MediaKind::kVideo) {
-    layer.keyframes.OnKeyframe();
-    layer.stream->OnKeyframe();
+    OnKeyframe(layer, accepted.newest, received);
+    // What follows it has gone by: nobody can begin here any more.
+    out.content.starts_keyframe = accepted.newest;
   }
   layer.codec = codec;
   out.kind = track.parameters.kind;
@@ -103,6 +107,16 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   return std::nullopt;
 }
 
+void MediaReceiver::OnKeyframe(Layer& layer, bool newest, Timestamp received) {
+  layer.stream->OnKeyframe();
+  if (newest) {
+    layer.keyframes.OnKeyframe();
+  } else if (layer.keyframes.wanted()) {
+    // It came too late for those who wait.
+    layer.keyframes.Request(received);
+  }
+}
+
 // RFC 4588, 4: the payload starts with the original sequence number.
 bool MediaReceiver::UndoRtx(rtp::PacketView& view) {
   if (view.payload.size() < 2) return false;
@@ -114,7 +128,9 @@ bool MediaReceiver::UndoRtx(rtp::PacketView& view) {
 // RFC 8843, 9.2: by mid, else by payload type if only one m-line has it. Simulcast streams are
 // told apart by rid, their retransmissions by repaired-rid (RFC 8852).
 const MediaReceiver::Route* MediaReceiver::Learn(const rtp::PacketView& view,
-                                                 const rtp::HeaderExtensions& extensions) {
+                                                 const rtp::HeaderExtensions& extensions,
+                                                 Timestamp received) {
+  if (IsRetired(view.header.ssrc, received)) return nullptr;
   const std::optional<uint8_t> track = TrackOf(view.header.payload_type, extensions.mid);
   if (!track) return nullptr;
   const rtp::ReceiveTrack& parameters = tracks_[*track].parameters;
@@ -127,15 +143,15 @@ const MediaReceiver::Route* MediaReceiver::Learn(const rtp::PacketView& view,
     if (it == parameters.rids.end()) return nullptr;
     route.layer = static_cast<uint8_t>(it - parameters.rids.begin());
   }
-  return AddRoute(route);
+  return AddRoute(route, received);
 }
 
 std::optional<uint8_t> MediaReceiver::TrackOf(uint8_t payload_type, std::string_view mid) const {
   std::optional<uint8_t> found;
   for (size_t i = 0; i < tracks_.size(); ++i) {
-    const bool matches =
-        mid.empty() ? FindPayload(tracks_[i].parameters, payload_type).mapping != nullptr
-                    : tracks_[i].parameters.mid == mid;
+    const bool matches = mid.empty()
+                             ? FindPayload(tracks_[i].parameters, payload_type).mapping != nullptr
+                             : tracks_[i].parameters.mid == mid;
     if (!matches) continue;
     if (found) return std::nullopt;
     found = static_cast<uint8_t>(i);
@@ -145,18 +161,36 @@ std::optional<uint8_t> MediaReceiver::TrackOf(uint8_t payload_type, std::string_
 
 // A stream has one SSRC at a time: a new one for the same track, layer and role takes the place of
 // the old (a sender that restarted its encoder), and its stream begins anew.
-const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route) {
-  for (Route& known : routes_) {
-    if (known.track != route.track || known.layer != route.layer || known.rtx != route.rtx) {
-      continue;
-    }
-    known = route;
+const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route, Timestamp now) {
+  const auto same_place = [&route](const Route& known) {
+    return known.track == route.track && known.layer == route.layer;
+  };
+  const bool replaces = std::any_of(routes_.begin(), routes_.end(), [&](const Route& known) {
+    return same_place(known) && known.rtx == route.rtx;
+  });
+  if (replaces) {
+    // The old stream's retransmissions have numbers that mean nothing in the new one.
+    std::erase_if(routes_, [&](const Route& known) {
+      const bool ends = same_place(known) && (known.rtx || !route.rtx);
+      if (ends) Retire(known.ssrc, now);
+      return ends;
+    });
     if (!route.rtx) tracks_[route.track].layers[route.layer].stream.reset();
-    return &known;
   }
   if (routes_.size() >= kMaxSsrcs) return nullptr;
   routes_.push_back(route);
   return &routes_.back();
+}
+
+void MediaReceiver::Retire(uint32_t ssrc, Timestamp now) {
+  retired_[next_retired_] = {ssrc, now};
+  next_retired_ = (next_retired_ + 1) % retired_.size();
+}
+
+bool MediaReceiver::IsRetired(uint32_t ssrc, Timestamp now) const {
+  return std::any_of(retired_.begin(), retired_.end(), [ssrc, now](const Retired& retired) {
+    return retired.ssrc == ssrc && now - retired.at < kReplacedFor;
+  });
 }
 
 void MediaReceiver::StartStream(const Route& route) {
@@ -185,20 +219,18 @@ std::optional<ClockChange> MediaReceiver::OnSenderReport(const rtp::SenderReport
   const TimeDelta offset =
       clock_.offset(round_trip_.known() ? round_trip_.value() : TimeDelta::Zero());
   const Route* route = FindRoute(report.sender_ssrc);
-  return ClockChange{
-      .kind = tracks_[route->track].parameters.kind,
-      .layer = route->layer,
-      .clock = {.at = wall_clock.ToTimestamp(report.ntp) + offset,
-                .rtp = stream->UnwrapTimestamp(report.rtp_timestamp),
-                .publisher_clock_offset = stream::ToQ32(-offset)}};
+  return ClockChange{.kind = tracks_[route->track].parameters.kind,
+                     .layer = route->layer,
+                     .clock = {.at = wall_clock.ToTimestamp(report.ntp) + offset,
+                               .rtp = stream->UnwrapTimestamp(report.rtp_timestamp),
+                               .publisher_clock_offset = stream::ToQ32(-offset)}};
 }
 
 void MediaReceiver::OnDlrr(const rtp::ExtendedReport::Dlrr& item, Timestamp now,
                            rtp::WallClock wall_clock) {
   if (item.ssrc != local_ssrc_ || item.last_receiver_report == 0) return;
-  const uint32_t elapsed = wall_clock.At(now).Compact() - item.last_receiver_report -
-                           item.delay_since_last_report;
-  if (elapsed < 0x80000000) round_trip_.Add(rtp::FromCompactNtp(elapsed));
+  round_trip_.AddCompact(wall_clock.At(now).Compact() - item.last_receiver_report -
+                         item.delay_since_last_report);
 }
 
 void MediaReceiver::RequestKeyframe(uint8_t layer, Timestamp now) {
@@ -213,9 +245,9 @@ bool MediaReceiver::WriteFeedback(Timestamp now, ByteWriter& out) {
   for (Track& track : tracks_) {
     for (Layer& layer : track.layers) {
       if (!layer.stream) continue;
-      if (now >= layer.stream->NextDeadline() && !WriteNacks(track, layer, now, out)) return true;
+      WriteNacks(track, layer, now, out);
       // A stream that is not known yet is asked once its first packet has shown its SSRC.
-      if (out.remaining() > 32 && layer.keyframes.TakeDue(now)) {
+      if (out.remaining() >= kKeyframeRequestSize && layer.keyframes.TakeDue(now)) {
         WriteKeyframeRequest(track, layer.stream->options().ssrc, out);
       }
     }
@@ -225,21 +257,20 @@ bool MediaReceiver::WriteFeedback(Timestamp now, ByteWriter& out) {
   return out.position() > before;
 }
 
-// False if there was not enough room: what is due stays due.
-bool MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out) {
-  // The worst case: no two of the sequence numbers fit into one item.
-  if (out.remaining() < 12 + 4 * stream::LossList::kMaxMissing) {
-    if (out.position() > 0) return false;
+void MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out) {
+  if (now < layer.stream->NextDeadline() || out.remaining() < kNackHeaderSize + kNackItemSize) {
+    return;
   }
+  // The worst case: no two of the sequence numbers fit into one item.
+  const size_t limit = (out.remaining() - kNackHeaderSize) / kNackItemSize;
   nacks_.clear();
-  if (layer.stream->TakeNacks(now, round_trip_.value(), 300, nacks_) &&
+  if (layer.stream->TakeNacks(now, round_trip_.value(), limit, nacks_) &&
       track.parameters.kind == rtp::MediaKind::kVideo) {
     layer.keyframes.Request(now);
   }
   if (!nacks_.empty()) {
     rtp::WriteNack(local_ssrc_, layer.stream->options().ssrc, nacks_, out);
   }
-  return true;
 }
 
 void MediaReceiver::WriteKeyframeRequest(const Track& track, uint32_t ssrc, ByteWriter& out) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -35,6 +36,10 @@ class MediaReceiver {
  public:
   // SSRCs one client may use: four layers of picture and one of sound, each with RTX, twice over.
   static constexpr size_t kMaxSsrcs = 20;
+  // A packet of an SSRC that another one has replaced is late if it comes within this time, and
+  // must not bring the old stream back. Longer than a packet can be late; a sender that means to
+  // go back to an SSRC is heard after it.
+  static constexpr TimeDelta kReplacedFor = TimeDelta::Seconds(1);
 
   explicit MediaReceiver(const rtp::MediaParameters& media);
 
@@ -52,8 +57,9 @@ class MediaReceiver {
   // Somebody needs a keyframe of this layer of the picture.
   void RequestKeyframe(uint8_t layer, Timestamp now);
 
-  // Appends the NACKs, keyframe requests and transport feedback that are due. False when nothing
-  // was written. Call again with fresh room while it is true.
+  // Appends the NACKs, keyframe requests and transport feedback that are due, as far as there is
+  // room; the rest stays due. False when nothing was written. Call again with fresh room (40 bytes
+  // at least) while it is true.
   bool WriteFeedback(Timestamp now, ByteWriter& out);
   // Fills `blocks` with one report block per stream that has received something.
   void MakeReportBlocks(Timestamp now, std::vector<rtp::ReportBlock>& blocks);
@@ -121,12 +127,16 @@ class MediaReceiver {
   };
 
   const Route* FindRoute(uint32_t ssrc) const;
-  const Route* Learn(const rtp::PacketView& view, const rtp::HeaderExtensions& extensions);
+  const Route* Learn(const rtp::PacketView& view, const rtp::HeaderExtensions& extensions,
+                     Timestamp received);
   std::optional<uint8_t> TrackOf(uint8_t payload_type, std::string_view mid) const;
-  const Route* AddRoute(const Route& route);
+  const Route* AddRoute(const Route& route, Timestamp now);
+  void Retire(uint32_t ssrc, Timestamp now);
+  bool IsRetired(uint32_t ssrc, Timestamp now) const;
+  void OnKeyframe(Layer& layer, bool newest, Timestamp received);
   void StartStream(const Route& route);
   static bool UndoRtx(rtp::PacketView& view);
-  bool WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
+  void WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
   void WriteKeyframeRequest(const Track& track, uint32_t ssrc, ByteWriter& out);
   stream::InboundStream* StreamOf(uint32_t ssrc);
 
@@ -134,6 +144,12 @@ class MediaReceiver {
   uint32_t local_ssrc_;
   std::vector<Track> tracks_;
   std::vector<Route> routes_;
+  struct Retired {
+    uint32_t ssrc = 0;
+    Timestamp at = Timestamp::LongAgo();
+  };
+  std::array<Retired, 8> retired_;  // The last ones that were replaced.
+  size_t next_retired_ = 0;
   stream::ArrivalLog arrivals_;
   stream::PublisherClock clock_;
   stream::RoundTrip round_trip_;
