@@ -154,7 +154,7 @@ void Worker::WishKeyframe(const sfu::KeyframeWish& wish, Timestamp now, TurnOutp
 // A note that does not fit is dropped: a receiver repeats its wish, a publisher its report.
 void Worker::Note(uint32_t to_worker, const RelayNote& note, TurnOutput& out) {
   if (!mesh_->Link(options_.index, to_worker).notes.Push(note)) {
-    counters_.egress_drops.Add(DropReason::kQueueFull);
+    counters_.relay_drops.Add(DropReason::kQueueFull);
     return;
   }
   out.relayed_to |= uint64_t{1} << to_worker;
@@ -183,7 +183,7 @@ bool Worker::HandleRelays(size_t limit, Timestamp now, TurnOutput& out) {
       ++counters_.relayed_in;
       // Detached meanwhile: the origin learns of it with its own next command.
       if (!packet || !remote_feeds_.contains(feed)) {
-        counters_.egress_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
+        counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
         continue;
       }
       router_.Forward(feed, *packet, now, routed_);

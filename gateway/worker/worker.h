@@ -117,6 +117,7 @@ class Worker {
                        Timestamp now, TurnOutput& out);
 
   WorkerReport Report() const;
+  const WorkerCounters& counters() const { return counters_; }
   PacketPool& pool() { return pool_; }
   const WorkerOptions& options() const { return options_; }
   size_t peer_count() const { return peers_.size(); }

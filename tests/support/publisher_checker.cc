@@ -1,0 +1,137 @@
+#include "tests/support/publisher_checker.h"
+
+#include <variant>
+
+#include "gateway/rtp/packet.h"
+#include "gateway/stream/keyframe_requester.h"
+#include "gateway/stream/loss_list.h"
+
+namespace vigil::sim {
+
+void PublisherChecker::Add(Timestamp now, const std::string& what) {
+  findings_.Add(now, "publisher " + std::to_string(publisher_.peer().value()) + ": " + what);
+}
+
+void PublisherChecker::OnFault(Timestamp now) {
+  fault_at_ = now;
+  last_request_.clear();
+  forgiven_requests_ += stream::LossList::kMaxRequests;
+}
+
+void PublisherChecker::OnIngress(std::span<const uint8_t> datagram, bool taken, Timestamp now) {
+  const std::optional<rtp::PacketView> view = rtp::ParsePacket(datagram);
+  if (!view) return;
+  const rtp::HeaderExtensions extensions = rtp::ParseExtensions(*view, AllExtensions());
+  if (extensions.transport_sequence) {
+    arrivals_.emplace(transport_sequences_.Unwrap(*extensions.transport_sequence), now);
+  }
+  const SourceStream* source = publisher_.FindStream(view->header.ssrc);
+  if (!taken || source == nullptr) return;
+  Stream& stream = streams_[source->ssrc];
+  if (view->header.ssrc == source->ssrc) {
+    stream.received.insert(stream.sequences.Unwrap(view->header.sequence));
+  } else {
+    const auto it = source->retransmitted.find(view->header.sequence);
+    if (it != source->retransmitted.end()) stream.received.insert(it->second);
+  }
+}
+
+void PublisherChecker::OnRtcp(std::span<const uint8_t> compound, Timestamp now) {
+  rtp::RtcpReader reader(compound);
+  while (const std::optional<rtp::RtcpPacket> rtcp = reader.Next()) {
+    if (const auto* pli = std::get_if<rtp::PictureLossIndication>(&*rtcp)) {
+      OnKeyframeRequest(pli->media_ssrc, now);
+    } else if (const auto* fir = std::get_if<rtp::FullIntraRequest>(&*rtcp)) {
+      for (size_t i = 0; i < fir->size(); ++i) OnKeyframeRequest(fir->ssrc(i), now);
+    } else if (const auto* nack = std::get_if<rtp::GenericNack>(&*rtcp)) {
+      OnNack(*nack, now);
+    } else if (const auto* feedback = std::get_if<rtp::TransportFeedback>(&*rtcp)) {
+      OnTransportFeedback(*feedback, now);
+    } else if (const auto* report = std::get_if<rtp::ReceiverReport>(&*rtcp)) {
+      OnReportBlocks(report->blocks, now);
+    }
+  }
+  if (reader.malformed()) Add(now, "was sent RTCP that does not parse");
+}
+
+void PublisherChecker::OnKeyframeRequest(uint32_t ssrc, Timestamp now) {
+  ++keyframe_requests_;
+  const SourceStream* source = publisher_.FindStream(ssrc);
+  if (source == nullptr || source->kind != rtp::MediaKind::kVideo) {
+    return Add(now, "was asked for a keyframe of what it does not send");
+  }
+  const auto [it, first] = last_request_.emplace(ssrc, now);
+  if (!first && now - it->second < stream::KeyframeRequester::kMinInterval) {
+    Add(now, "was asked for keyframes " + std::to_string((now - it->second).ms()) + " ms apart");
+  }
+  it->second = now;
+}
+
+void PublisherChecker::OnNack(const rtp::GenericNack& nack, Timestamp now) {
+  const SourceStream* source = publisher_.FindStream(nack.media_ssrc);
+  if (source == nullptr || source->rtx_ssrc == 0) {
+    return Add(now, "was asked to repeat what it cannot");
+  }
+  Stream& stream = streams_[nack.media_ssrc];
+  nack.ForEach([&](uint16_t wire) {
+    ++nacked_;
+    const int64_t sequence = stream.sequences.Peek(wire);
+    if (stream.received.contains(sequence) && now - fault_at_ > TimeDelta::Seconds(2)) {
+      Add(now, "was asked for packet " + std::to_string(sequence) + ", which had come");
+    }
+    if (++stream.requests[sequence] > stream::LossList::kMaxRequests + forgiven_requests_) {
+      Add(now, "was asked for packet " + std::to_string(sequence) + " too often");
+    }
+  });
+}
+
+void PublisherChecker::OnTransportFeedback(const rtp::TransportFeedback& feedback,
+                                           Timestamp now) {
+  ++transport_feedbacks_;
+  const int64_t base = transport_sequences_.Peek(feedback.base_sequence);
+  rtp::TransportFeedback::Cursor cursor(feedback);
+  int64_t sequence = base;
+  std::optional<std::pair<Timestamp, TimeDelta>> before;
+  while (const auto item = cursor.Next()) {
+    const auto arrival = arrivals_.find(sequence);
+    const bool arrived = arrival != arrivals_.end();
+    if (item->received && !arrived) {
+      Add(now, "was told that packet " + std::to_string(sequence) + " arrived, which did not");
+    } else if (!item->received && arrived && now - fault_at_ > TimeDelta::Seconds(1)) {
+      Add(now, "was told that packet " + std::to_string(sequence) + " was lost, which arrived " +
+                   std::to_string((now - arrival->second).ms()) + " ms ago");
+    } else if (item->received) {
+      if (before) {
+        const TimeDelta claimed = item->time - before->second;
+        const TimeDelta error = claimed - (arrival->second - before->first);
+        if (error > TimeDelta::Millis(1) || error < TimeDelta::Millis(-1)) {
+          Add(now, "was told arrival times that are wrong by " + std::to_string(error.us()) +
+                       " us");
+        }
+      }
+      before = {arrival->second, item->time};
+    }
+    ++sequence;
+  }
+}
+
+void PublisherChecker::OnReportBlocks(const rtp::ReportBlocks& blocks, Timestamp now) {
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const rtp::ReportBlock block = blocks[i];
+    const auto it = streams_.find(block.ssrc);
+    if (it == streams_.end() || it->second.received.empty()) {
+      Add(now, "was sent a report about an SSRC it does not use");
+      continue;
+    }
+    if (static_cast<uint16_t>(block.extended_highest_sequence) !=
+            static_cast<uint16_t>(*it->second.received.rbegin()) &&
+        now - fault_at_ > TimeDelta::Seconds(1)) {
+      Add(now, "was sent a report with another highest sequence number than arrived");
+    }
+    if (lossless_ && block.cumulative_lost != 0 && fault_at_.IsLongAgo()) {
+      Add(now, "was reported " + std::to_string(block.cumulative_lost) + " losses without any");
+    }
+  }
+}
+
+}  // namespace vigil::sim

@@ -1,0 +1,201 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gateway/base/rng.h"
+#include "gateway/transport/dtls_context.h"
+#include "gateway/worker/relay.h"
+#include "gateway/worker/worker.h"
+#include "tests/support/findings.h"
+#include "tests/support/hostile_subscriber.h"
+#include "tests/support/publisher_checker.h"
+#include "tests/support/scripted_publisher.h"
+#include "tests/support/scripted_subscriber.h"
+#include "tests/support/simulated_network.h"
+#include "tests/support/slot_checker.h"
+#include "tests/support/srtp_oracle.h"
+
+namespace vigil::sim {
+
+struct WorldOptions {
+  uint64_t seed = 1;
+  uint32_t workers = 1;
+  size_t packets = 4096;  // Of each worker's pool.
+};
+
+struct Paths {
+  LinkModel up;  // Client to gateway.
+  LinkModel down;
+};
+
+// Production workers without threads and sockets, scripted clients behind simulated networks and a
+// control plane, all in virtual time. Every checker watches every run; findings() tells.
+class World {
+ public:
+  explicit World(const WorldOptions& options);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // ---- Clients. The world owns them; their peer and feed ids are theirs alone. ----
+  ScriptedPublisher& AddPublisher(PublisherOptions options, const Paths& paths = {},
+                                  uint32_t worker = 0);
+  ScriptedSubscriber& AddSubscriber(SubscriberOptions options, const Paths& paths = {},
+                                    uint32_t worker = 0);
+  HostileSubscriber& AddHostile(SubscriberOptions options, const Paths& paths = {},
+                                uint32_t worker = 0);
+  void SetPaths(PeerId peer, const Paths& paths);
+  // The client is unplugged: nothing goes in or out any more.
+  void Unplug(PeerId peer) { clients_.at(peer).unplugged = true; }
+  ScriptedClient* FindClient(PeerId peer);
+
+  // ---- The control plane: what the API would make of it, on whichever workers it concerns. ----
+  // UNAVAILABLE while a worker that it concerns is about to die unseen.
+  absl::Status Assign(sfu::SlotKey slot, FeedId feed);
+  absl::Status Select(sfu::SlotKey slot, uint8_t layer);
+  absl::Status Close(PeerId peer);
+  absl::Status RestartIce(PeerId peer);
+  absl::Status RequestKeyframe(FeedId feed);
+  // The client's datagrams come from another address from now on.
+  void Move(PeerId peer);
+  FeedId AssignedTo(sfu::SlotKey slot) const;
+  bool IsOpen(PeerId peer) const;
+  // Its worker is there and not about to die.
+  bool IsSteady(PeerId peer) const { return IsReachable(clients_.at(peer).worker); }
+  std::optional<sfu::CloseReason> ClosedFor(PeerId peer) const;
+
+  // ---- Faults. ----
+  // A planned hand-over: the worker's state goes through bytes into a fresh worker on a machine
+  // with another monotonic clock. For `blackout` nobody answers.
+  void HandOver(uint32_t worker, TimeDelta blackout = TimeDelta::Zero());
+  // The state of now is what a standby has; the worker goes on for `stale`, dies, and the standby
+  // is there `blackout` later.
+  void Crash(uint32_t worker, TimeDelta stale, TimeDelta blackout = TimeDelta::Zero());
+  // A datagram that no scripted client sent.
+  void Inject(uint32_t worker, const ClientAddress& from, std::vector<uint8_t> bytes);
+  // A datagram that the client really sent, some time ago; empty if it has sent none.
+  std::vector<uint8_t> Recorded(PeerId peer, uint64_t which) const;
+
+  // ---- Time. ----
+  void RunFor(TimeDelta span);
+  void At(TimeDelta from_now, std::function<void()> action);
+  Timestamp now() const { return now_; }
+
+  // Settles accounts: call last. The workers are gone afterwards.
+  void Finish();
+  Findings& findings() { return findings_; }
+  // Of every datagram the gateway sent, with its time and address.
+  uint64_t hash() const { return hash_; }
+  uint64_t datagrams_sent() const { return datagrams_sent_; }
+  worker::WorkerReport Report(uint32_t worker) const { return nodes_[worker].worker->Report(); }
+  const SlotChecker& slot(sfu::SlotKey slot) const;
+  const PublisherChecker& publisher(PeerId peer) const { return *clients_.at(peer).publisher; }
+  const std::vector<sfu::Event>& events() const { return events_; }
+  const SrtpOracle& oracle() const { return oracle_; }
+  // No finding when only these reasons occur: for runs in which nothing may be lost.
+  void ExpectNoDropsBut(std::set<DropReason> ingress, std::set<DropReason> router);
+
+ private:
+  struct Node {
+    std::unique_ptr<worker::Worker> worker;
+    TimeDelta base;  // Its monotonic clock minus the world's.
+    worker::TurnOutput out{1024};
+    bool down = false;
+    bool frozen = false;  // Its state was exported, it is about to die.
+    bool relay_pending = false;
+    uint64_t egress_drops_seen = 0;
+    DropCounters ingress_drops;  // Of workers that are gone.
+    DropCounters router_drops;
+  };
+  struct Client {
+    std::unique_ptr<ScriptedClient> client;
+    uint32_t worker = 0;
+    SimulatedLink up{LinkModel{}, 0};
+    SimulatedLink down{LinkModel{}, 0};
+    bool unplugged = false;
+    bool open = true;
+    std::optional<sfu::CloseReason> closed_for;
+    std::set<ClientAddress> addresses;
+    std::unique_ptr<transport::SrtpReceiver> tap;
+    ScriptedPublisher* as_publisher = nullptr;
+    ScriptedSubscriber* as_subscriber = nullptr;
+    std::unique_ptr<PublisherChecker> publisher;
+    std::vector<SlotChecker> slots;
+    std::optional<uint16_t> transport_sequence;
+    std::vector<std::vector<uint8_t>> recorded;
+  };
+  struct Event {
+    PeerId to;               // None: to the worker.
+    uint32_t worker = 0;
+    PeerId from;             // None: injected.
+    ClientAddress address;   // The client's.
+    std::vector<uint8_t> bytes;
+    std::function<void()> action;
+  };
+
+  Client& Register(std::unique_ptr<ScriptedClient> client, const Paths& paths, uint32_t worker);
+  std::unique_ptr<worker::Worker> MakeWorker(uint32_t index, TimeDelta base);
+  template <typename F>
+  absl::Status Turn(uint32_t index, F&& f);
+  absl::Status Apply(uint32_t index, const sfu::Command& command);
+  void Flush(uint32_t index);
+  void RunRelays();
+  void OnEvent(uint32_t index, const sfu::Event& event);
+  void OnClosed(PeerId peer, sfu::CloseReason reason);
+  void ForgetFeed(FeedId feed);
+  absl::Status Reach(FeedId feed, uint32_t worker);
+
+  void Step(Timestamp at);
+  void Handle(Event event);
+  void Deliver(const Event& event);
+  void Send(Client& client, ClientOutput& out);
+  void Watch(uint32_t index, OutboundDatagram& datagram);
+  void WatchRtp(Client& client, const Packet& plain);
+  void WatchRtcp(Client& client, const Packet& plain);
+  void CheckTransportSequence(Client& client, uint16_t sequence);
+  SourceTruth TruthOf(FeedId feed) const;
+  Timestamp NextInstant() const;
+
+  void Replace(uint32_t index, std::span<const uint8_t> bytes, Timestamp exported_at,
+               transport::SrtpSender::RestoreMode mode);
+  void Bury(uint32_t index);
+  void NoteFault(uint32_t index, const worker::WorkerState& state);
+  void CheckAccounts(uint32_t index);
+  // `now_` on the worker's own clock.
+  Timestamp Local(uint32_t index) const { return now_ + nodes_[index].base; }
+  bool IsReachable(uint32_t index) const { return !nodes_[index].down && !nodes_[index].frozen; }
+
+  WorldOptions options_;
+  Rng rng_;
+  Findings findings_;
+  SrtpOracle oracle_{findings_};
+  std::unique_ptr<transport::DtlsContext> dtls_;
+  std::unique_ptr<worker::RelayMesh> mesh_;
+  std::vector<Node> nodes_;
+  std::map<PeerId, Client> clients_;
+  std::map<ClientAddress, PeerId> owners_;
+  std::map<FeedId, PeerId> publishers_;
+  std::map<sfu::SlotKey, Assignment> assignments_;
+  std::set<std::pair<FeedId, uint32_t>> attached_;
+  std::set<std::pair<FeedId, uint32_t>> owed_detaches_;  // To workers that were not reachable.
+  std::multimap<Timestamp, Event> queue_;  // Equal times keep their order.
+  std::vector<sfu::Event> events_;
+  Timestamp now_ = Timestamp() + TimeDelta::Seconds(10);
+  uint64_t hash_ = 0xcbf29ce484222325;
+  uint64_t datagrams_sent_ = 0;
+  bool finished_ = false;
+};
+
+// The seed of this run: VIGIL_SIM_SEED where it is set, else `fallback`.
+uint64_t SeedOr(uint64_t fallback);
+
+}  // namespace vigil::sim
