@@ -109,7 +109,8 @@ def rtp_datagrams():
     yield "rtp-extension", header + extension + bytes(80)
     yield "rtp-long-extension", header + bytes.fromhex("bedeffff") + bytes(80)
     yield "rtp-csrcs", struct.pack("!BBHII", 0x8F, 96, 1, 2, 3) + bytes(90)
-    yield "srtcp", struct.pack("!BBHI", 0x81, 201, 7, 1) + bytes(24 + 16) + bytes.fromhex("80000001")
+    yield "srtcp", (struct.pack("!BBHI", 0x81, 201, 7, 1) + bytes(24 + 16) +
+                    bytes.fromhex("80000001"))
     yield "srtcp-plain", struct.pack("!BBHI", 0x80, 201, 1, 1) + bytes(16) + bytes(4)
     yield "srtcp-short", struct.pack("!BBHI", 0x80, 201, 1, 1) + bytes(6)
 

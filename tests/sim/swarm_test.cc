@@ -1,10 +1,10 @@
 // Hundreds of random worlds. VIGIL_SIM_SEEDS runs that many instead, VIGIL_SIM_SEED only one.
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/random_world.h"
 

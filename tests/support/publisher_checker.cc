@@ -85,8 +85,7 @@ void PublisherChecker::OnNack(const rtp::GenericNack& nack, Timestamp now) {
   });
 }
 
-void PublisherChecker::OnTransportFeedback(const rtp::TransportFeedback& feedback,
-                                           Timestamp now) {
+void PublisherChecker::OnTransportFeedback(const rtp::TransportFeedback& feedback, Timestamp now) {
   ++transport_feedbacks_;
   const int64_t base = transport_sequences_.Peek(feedback.base_sequence);
   rtp::TransportFeedback::Cursor cursor(feedback);
@@ -105,8 +104,8 @@ void PublisherChecker::OnTransportFeedback(const rtp::TransportFeedback& feedbac
         const TimeDelta claimed = item->time - before->second;
         const TimeDelta error = claimed - (arrival->second - before->first);
         if (error > TimeDelta::Millis(1) || error < TimeDelta::Millis(-1)) {
-          Add(now, "was told arrival times that are wrong by " + std::to_string(error.us()) +
-                       " us");
+          Add(now,
+              "was told arrival times that are wrong by " + std::to_string(error.us()) + " us");
         }
       }
       before = {arrival->second, item->time};

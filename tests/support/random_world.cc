@@ -154,9 +154,9 @@ class RandomWorld {
     for (uint32_t i = 0; i < workers_; ++i) {
       const TimeDelta at = TimeDelta::Micros(rng_.Between(0, busy.us() - 1'200'000));
       const bool planned = lossless_ || rng_.Chance(0.5);
-      const TimeDelta blackout =
-          lossless_ || rng_.Chance(0.3) ? TimeDelta::Zero()
-                                        : TimeDelta::Millis(rng_.Between(1, 150));
+      const TimeDelta blackout = lossless_ || rng_.Chance(0.3)
+                                     ? TimeDelta::Zero()
+                                     : TimeDelta::Millis(rng_.Between(1, 150));
       const TimeDelta stale = TimeDelta::Millis(rng_.Between(0, 1000));
       world_.At(at, [this, i, planned, stale, blackout] {
         if (planned) {
@@ -258,12 +258,12 @@ class RandomWorld {
       const auto& subscriber =
           dynamic_cast<const ScriptedSubscriber&>(*world_.FindClient(key.peer));
       const SlotExperience& seen = subscriber.experience(key.index);
-      const std::string name = "slot " + std::to_string(key.index) + " of peer " +
-                               std::to_string(key.peer.value());
+      const std::string name =
+          "slot " + std::to_string(key.index) + " of peer " + std::to_string(key.peer.value());
       frames_ += seen.frames;
       if (seen.feed != feed || world_.now() - seen.last_frame_at > TimeDelta::Millis(500)) {
-        world_.findings().Add(world_.now(), name + " does not show feed " +
-                                                std::to_string(feed.value()));
+        world_.findings().Add(world_.now(),
+                              name + " does not show feed " + std::to_string(feed.value()));
         continue;
       }
       if (subscriber.track(key.index).kind == rtp::MediaKind::kAudio) continue;

@@ -68,9 +68,9 @@ void SlotChecker::OnMedia(const rtp::PacketView& packet, const Assignment& assig
                           const SourceTruth& truth, Timestamp now) {
   ++packets_;
   media_bytes_ += static_cast<int64_t>(packet.payload.size());
-  const auto mapping = std::find_if(
-      track_.payloads.begin(), track_.payloads.end(),
-      [&](const auto& p) { return p.payload_type == packet.header.payload_type; });
+  const auto mapping =
+      std::find_if(track_.payloads.begin(), track_.payloads.end(),
+                   [&](const auto& p) { return p.payload_type == packet.header.payload_type; });
   if (mapping == track_.payloads.end()) return Add(now, "a payload type that was not negotiated");
   const int64_t sequence = sequences_.Peek(packet.header.sequence);
   if (sequence > highest_out_) sequences_.set_last(sequence);
@@ -113,8 +113,8 @@ void SlotChecker::OnMedia(const rtp::PacketView& packet, const Assignment& assig
   }
 }
 
-void SlotChecker::Begin(const PayloadStamp& stamp, int64_t sequence,
-                        const rtp::PacketView& packet, Timestamp now) {
+void SlotChecker::Begin(const PayloadStamp& stamp, int64_t sequence, const rtp::PacketView& packet,
+                        Timestamp now) {
   const bool after_fault = fault_.has_value();
   if (after_fault) {
     if (sequence < *fault_) Add(now, "an index that the dead owner may have used");
@@ -126,8 +126,7 @@ void SlotChecker::Begin(const PayloadStamp& stamp, int64_t sequence,
                  std::to_string(highest_out_) + " at a switch");
   }
   slack_ = 0;
-  if (stamp.kind == rtp::MediaKind::kVideo && !after_fault &&
-      !(stamp.keyframe && stamp.first())) {
+  if (stamp.kind == rtp::MediaKind::kVideo && !after_fault && !(stamp.keyframe && stamp.first())) {
     Add(now, "begins a source in the middle (frame " + std::to_string(stamp.frame) + ", packet " +
                  std::to_string(stamp.index) + (stamp.keyframe ? ", keyframe)" : ")"));
   }
@@ -156,15 +155,14 @@ void SlotChecker::Begin(const PayloadStamp& stamp, int64_t sequence,
 
 void SlotChecker::CheckSequence(const PayloadStamp& stamp, int64_t sequence,
                                 const SourceTruth& truth, Timestamp now) {
-  const int64_t dropped =
-      (stamp.sequence - segment_->first_in) - (sequence - segment_->first_out);
+  const int64_t dropped = (stamp.sequence - segment_->first_in) - (sequence - segment_->first_out);
   int64_t padding = 0;
   const SourceStream* source =
       truth.publisher == nullptr ? nullptr : truth.publisher->FindStream(stamp);
   if (source != nullptr) {
     const auto from = source->padding.lower_bound(segment_->first_in);
-    const auto to = source->padding.lower_bound(std::max<int64_t>(stamp.sequence,
-                                                                  segment_->first_in));
+    const auto to =
+        source->padding.lower_bound(std::max<int64_t>(stamp.sequence, segment_->first_in));
     padding = std::distance(from, to);
   }
   const bool newest = stamp.sequence >= segment_->highest_in;
@@ -223,14 +221,14 @@ void SlotChecker::CheckPayload(const PayloadStamp& stamp, rtp::CodecType codec,
 }
 
 void SlotChecker::CheckExtensions(const PayloadStamp& stamp,
-                                  const rtp::HeaderExtensions& extensions,
-                                  const SourceTruth& truth, Timestamp now) {
+                                  const rtp::HeaderExtensions& extensions, const SourceTruth& truth,
+                                  Timestamp now) {
   if (negotiated_.Has(rtp::ExtensionType::kMid) && extensions.mid != track_.mid) {
     Add(now, "mid is missing or not the slot's");
   }
   const bool negotiated = negotiated_.Has(rtp::ExtensionType::kPlayoutDelay);
-  const bool due = stamp.kind == rtp::MediaKind::kVideo &&
-                   (packets_ <= 50 || (stamp.keyframe && stamp.first()));
+  const bool due =
+      stamp.kind == rtp::MediaKind::kVideo && (packets_ <= 50 || (stamp.keyframe && stamp.first()));
   if (negotiated && due && extensions.playout_delay != rtp::PlayoutDelay{0, 10}) {
     Add(now, "playout-delay 0 to 100 ms is missing");
   }
@@ -284,13 +282,13 @@ void SlotChecker::OnSenderReport(const rtp::SenderReport& report, const SourceTr
       TimeDelta::Micros(100)) {
     Add(now, "a sender report that is not of now");
   }
-  if (!segment_ || truth.publisher == nullptr || segment_->source.feed != truth.publisher->options().feed) {
+  if (!segment_ || truth.publisher == nullptr ||
+      segment_->source.feed != truth.publisher->options().feed) {
     return;
   }
   const SourceStream* source = truth.publisher->FindStream(segment_->source);
   if (source == nullptr) return;
-  const Timestamp captured =
-      source->CapturedAt(report.rtp_timestamp - segment_->timestamp_offset);
+  const Timestamp captured = source->CapturedAt(report.rtp_timestamp - segment_->timestamp_offset);
   report_error_ = captured - now;
   if (Magnitude(*report_error_) > truth.path + truth.path + kClockTolerance) {
     Add(now, "a sender report that is wrong by " + std::to_string(report_error_->ms()) + " ms");

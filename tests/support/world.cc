@@ -74,8 +74,8 @@ World::Client& World::Register(std::unique_ptr<ScriptedClient> client, const Pat
   added.down = SimulatedLink(paths.down, rng_.Next());
   added.addresses.insert(identity.address);
   owners_[identity.address] = peer;
-  added.tap = std::make_unique<transport::SrtpReceiver>(identity.keys.profile,
-                                                        identity.keys.LocalKey());
+  added.tap =
+      std::make_unique<transport::SrtpReceiver>(identity.keys.profile, identity.keys.LocalKey());
   for (size_t i = 0; i < command.media.send.size(); ++i) {
     const rtp::SendTrack& track = command.media.send[i];
     added.tap->AddStream(track.ssrc);
@@ -256,13 +256,10 @@ absl::Status World::Reach(FeedId feed, uint32_t worker) {
   if (publisher.worker == worker || attached_.contains({feed, worker})) return absl::OkStatus();
   if (!IsReachable(publisher.worker)) return absl::UnavailableError("origin is not reachable");
   const sfu::CreatePeer description = publisher.client->Describe();
-  sfu::AttachRemoteFeed attach{.feed = feed,
-                               .origin_worker = publisher.worker,
-                               .audio_codecs = {},
-                               .video_codecs = {}};
+  sfu::AttachRemoteFeed attach{
+      .feed = feed, .origin_worker = publisher.worker, .audio_codecs = {}, .video_codecs = {}};
   for (const rtp::ReceiveTrack& track : description.media.receive) {
-    auto& codecs =
-        track.kind == rtp::MediaKind::kVideo ? attach.video_codecs : attach.audio_codecs;
+    auto& codecs = track.kind == rtp::MediaKind::kVideo ? attach.video_codecs : attach.audio_codecs;
     for (const rtp::PayloadMapping& payload : track.payloads) codecs.push_back(payload.codec);
     attach.layers = std::max<uint8_t>(attach.layers, static_cast<uint8_t>(track.rids.size()));
   }
@@ -308,11 +305,12 @@ absl::Status World::RestartIce(PeerId peer) {
   if (!client.open || !IsReachable(client.worker)) return absl::UnavailableError("not reachable");
   const auto fresh =
       ClientTransport::MakeIdentity(rng_.Next(), client.client->client_options().profile);
-  absl::Status status = Apply(client.worker, sfu::RestartIce{.peer = peer,
-                                                             .local_ufrag = fresh.gateway.ufrag,
-                                                             .local_password = fresh.gateway.password,
-                                                             .remote_ufrag = fresh.client.ufrag,
-                                                             .remote_password = fresh.client.password});
+  absl::Status status =
+      Apply(client.worker, sfu::RestartIce{.peer = peer,
+                                           .local_ufrag = fresh.gateway.ufrag,
+                                           .local_password = fresh.gateway.password,
+                                           .remote_ufrag = fresh.client.ufrag,
+                                           .remote_password = fresh.client.password});
   if (status.ok()) client.client->transport().Restart(fresh.gateway, fresh.client, now_);
   return status;
 }
@@ -470,8 +468,8 @@ void World::Watch(uint32_t, OutboundDatagram& datagram) {
   hash_ = HashOf(bytes, hash_);
   const auto owner = owners_.find(datagram.client);
   if (owner == owners_.end()) {
-    return findings_.Add(now_, "a datagram to " + datagram.client.ToString() +
-                                   ", which proved nothing");
+    return findings_.Add(now_,
+                         "a datagram to " + datagram.client.ToString() + ", which proved nothing");
   }
   Client& client = clients_.at(owner->second);
   for (const Timestamp at : client.down.Transmit(bytes.size(), now_)) {
@@ -528,8 +526,7 @@ void World::WatchRtp(Client& client, const Packet& plain) {
   for (size_t i = 0; i < client.slots.size(); ++i) {
     SlotChecker& slot = client.slots[i];
     if (view->header.ssrc == slot.track().ssrc) {
-      const Assignment assigned =
-          assignments_[{client.client->peer(), static_cast<uint8_t>(i)}];
+      const Assignment assigned = assignments_[{client.client->peer(), static_cast<uint8_t>(i)}];
       return slot.OnMedia(*view, assigned, TruthOf(assigned.feed), now_);
     }
     if (view->header.ssrc == slot.track().rtx_ssrc) return slot.OnRetransmission(*view, now_);
@@ -556,8 +553,7 @@ void World::WatchRtcp(Client& client, const Packet& plain) {
 void World::HandOver(uint32_t index, TimeDelta blackout) {
   Node& node = nodes_[index];
   if (!IsReachable(index)) return;
-  const std::vector<uint8_t> bytes =
-      WriteArchive(node.worker->Export(Local(index)), Local(index));
+  const std::vector<uint8_t> bytes = WriteArchive(node.worker->Export(Local(index)), Local(index));
   const Timestamp exported_at = now_;
   Bury(index);
   const auto replace = [this, index, bytes, exported_at] {

@@ -134,10 +134,10 @@ class World {
     std::vector<std::vector<uint8_t>> recorded;
   };
   struct Event {
-    PeerId to;               // None: to the worker.
+    PeerId to;  // None: to the worker.
     uint32_t worker = 0;
-    PeerId from;             // None: injected.
-    ClientAddress address;   // The client's.
+    PeerId from;            // None: injected.
+    ClientAddress address;  // The client's.
     std::vector<uint8_t> bytes;
     std::function<void()> action;
   };
@@ -187,7 +187,7 @@ class World {
   std::map<sfu::SlotKey, Assignment> assignments_;
   std::set<std::pair<FeedId, uint32_t>> attached_;
   std::set<std::pair<FeedId, uint32_t>> owed_detaches_;  // To workers that were not reachable.
-  std::multimap<Timestamp, Event> queue_;  // Equal times keep their order.
+  std::multimap<Timestamp, Event> queue_;                // Equal times keep their order.
   std::vector<sfu::Event> events_;
   Timestamp now_ = Timestamp() + TimeDelta::Seconds(10);
   uint64_t hash_ = 0xcbf29ce484222325;
