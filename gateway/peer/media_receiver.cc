@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 namespace vigil::peer {
 namespace {
@@ -77,13 +78,14 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
         rtp::ParsePayload(codec.type, view->payload, out.extensions.dependency_descriptor);
     if (!content) return DropReason::kMalformed;
     out.content = *content;
+    FindKeyframeStart(layer, out.content);
   }
   out.first_of_stream = !layer.stream;
   if (!layer.stream) StartStream(*route);
 
   stream::InboundStream::Accepted accepted;
-  const std::optional<DropReason> dropped = layer.stream->OnPacket(
-      view->header, view->payload.size(), received, payload.rtx, accepted);
+  const std::optional<DropReason> dropped =
+      layer.stream->OnPacket(view->header, view->payload.size(), received, payload.rtx, accepted);
   if (dropped) return dropped;
   if (accepted.lost_track) layer.keyframes.Request(received);
   if (out.content.starts_keyframe && track.parameters.kind == rtp::MediaKind::kVideo) {
@@ -103,6 +105,15 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   return std::nullopt;
 }
 
+// An H.264 keyframe is announced twice: by its parameter sets, and by its first slice. A receiver
+// that joins at the slice cannot decode it, so the slice only counts where no sets are sent.
+void MediaReceiver::FindKeyframeStart(Layer& layer, rtp::PayloadView& content) {
+  const auto* h264 = std::get_if<rtp::H264Descriptor>(&content.descriptor);
+  if (h264 == nullptr) return;
+  layer.parameter_sets_in_band = layer.parameter_sets_in_band || h264->has_sps;
+  if (layer.parameter_sets_in_band && !h264->has_sps) content.starts_keyframe = false;
+}
+
 // RFC 4588, 4: the payload starts with the original sequence number.
 bool MediaReceiver::UndoRtx(rtp::PacketView& view) {
   if (view.payload.size() < 2) return false;
@@ -115,6 +126,9 @@ bool MediaReceiver::UndoRtx(rtp::PacketView& view) {
 // told apart by rid, their retransmissions by repaired-rid (RFC 8852).
 const MediaReceiver::Route* MediaReceiver::Learn(const rtp::PacketView& view,
                                                  const rtp::HeaderExtensions& extensions) {
+  if (std::find(retired_.begin(), retired_.end(), view.header.ssrc) != retired_.end()) {
+    return nullptr;
+  }
   const std::optional<uint8_t> track = TrackOf(view.header.payload_type, extensions.mid);
   if (!track) return nullptr;
   const rtp::ReceiveTrack& parameters = tracks_[*track].parameters;
@@ -133,9 +147,9 @@ const MediaReceiver::Route* MediaReceiver::Learn(const rtp::PacketView& view,
 std::optional<uint8_t> MediaReceiver::TrackOf(uint8_t payload_type, std::string_view mid) const {
   std::optional<uint8_t> found;
   for (size_t i = 0; i < tracks_.size(); ++i) {
-    const bool matches =
-        mid.empty() ? FindPayload(tracks_[i].parameters, payload_type).mapping != nullptr
-                    : tracks_[i].parameters.mid == mid;
+    const bool matches = mid.empty()
+                             ? FindPayload(tracks_[i].parameters, payload_type).mapping != nullptr
+                             : tracks_[i].parameters.mid == mid;
     if (!matches) continue;
     if (found) return std::nullopt;
     found = static_cast<uint8_t>(i);
@@ -150,6 +164,8 @@ const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route) {
     if (known.track != route.track || known.layer != route.layer || known.rtx != route.rtx) {
       continue;
     }
+    if (retired_.size() >= kMaxRetired) retired_.erase(retired_.begin());
+    retired_.push_back(known.ssrc);
     known = route;
     if (!route.rtx) tracks_[route.track].layers[route.layer].stream.reset();
     return &known;
@@ -185,19 +201,18 @@ std::optional<ClockChange> MediaReceiver::OnSenderReport(const rtp::SenderReport
   const TimeDelta offset =
       clock_.offset(round_trip_.known() ? round_trip_.value() : TimeDelta::Zero());
   const Route* route = FindRoute(report.sender_ssrc);
-  return ClockChange{
-      .kind = tracks_[route->track].parameters.kind,
-      .layer = route->layer,
-      .clock = {.at = wall_clock.ToTimestamp(report.ntp) + offset,
-                .rtp = stream->UnwrapTimestamp(report.rtp_timestamp),
-                .publisher_clock_offset = stream::ToQ32(-offset)}};
+  return ClockChange{.kind = tracks_[route->track].parameters.kind,
+                     .layer = route->layer,
+                     .clock = {.at = wall_clock.ToTimestamp(report.ntp) + offset,
+                               .rtp = stream->UnwrapTimestamp(report.rtp_timestamp),
+                               .publisher_clock_offset = stream::ToQ32(-offset)}};
 }
 
 void MediaReceiver::OnDlrr(const rtp::ExtendedReport::Dlrr& item, Timestamp now,
                            rtp::WallClock wall_clock) {
   if (item.ssrc != local_ssrc_ || item.last_receiver_report == 0) return;
-  const uint32_t elapsed = wall_clock.At(now).Compact() - item.last_receiver_report -
-                           item.delay_since_last_report;
+  const uint32_t elapsed =
+      wall_clock.At(now).Compact() - item.last_receiver_report - item.delay_since_last_report;
   if (elapsed < 0x80000000) round_trip_.Add(rtp::FromCompactNtp(elapsed));
 }
 
@@ -206,6 +221,12 @@ void MediaReceiver::RequestKeyframe(uint8_t layer, Timestamp now) {
     if (track.parameters.kind != rtp::MediaKind::kVideo || layer >= track.layers.size()) continue;
     track.layers[layer].keyframes.Request(now);
   }
+}
+
+uint8_t MediaReceiver::layers() const {
+  size_t most = 0;
+  for (const Track& track : tracks_) most = std::max(most, track.layers.size());
+  return static_cast<uint8_t>(most);
 }
 
 bool MediaReceiver::WriteFeedback(Timestamp now, ByteWriter& out) {
@@ -295,13 +316,15 @@ MediaReceiver::State MediaReceiver::Export() const {
               .arrivals = arrivals_,
               .clock = clock_,
               .round_trip = round_trip_,
-              .fir_sequence = fir_sequence_};
+              .fir_sequence = fir_sequence_,
+              .retired = retired_};
   for (const Track& track : tracks_) {
     std::vector<LayerState>& layers = state.tracks.emplace_back();
     for (const Layer& layer : track.layers) {
       LayerState& out = layers.emplace_back();
       if (layer.stream) out.stream = layer.stream->Export();
       out.keyframes = layer.keyframes;
+      out.parameter_sets_in_band = layer.parameter_sets_in_band;
     }
   }
   return state;
@@ -319,6 +342,7 @@ bool MediaReceiver::Restore(const State& state, Timestamp now) {
       const LayerState& from = state.tracks[i][j];
       if (from.stream) tracks_[i].layers[j].stream.emplace(*from.stream, now);
       tracks_[i].layers[j].keyframes = from.keyframes;
+      tracks_[i].layers[j].parameter_sets_in_band = from.parameter_sets_in_band;
     }
   }
   routes_ = state.routes;
@@ -326,6 +350,7 @@ bool MediaReceiver::Restore(const State& state, Timestamp now) {
   clock_ = state.clock;
   round_trip_ = state.round_trip;
   fir_sequence_ = state.fir_sequence;
+  retired_ = state.retired;
   return true;
 }
 

@@ -35,6 +35,9 @@ class MediaReceiver {
  public:
   // SSRCs one client may use: four layers of picture and one of sound, each with RTX, twice over.
   static constexpr size_t kMaxSsrcs = 20;
+  // SSRCs remembered after others took their place. A packet of theirs that comes late must not
+  // take it back: each change interrupts the picture. More: a longer memory of frequent changers.
+  static constexpr size_t kMaxRetired = 16;
 
   explicit MediaReceiver(const rtp::MediaParameters& media);
 
@@ -60,6 +63,8 @@ class MediaReceiver {
   Timestamp NextDeadline() const;
 
   bool empty() const { return tracks_.empty(); }
+  // The most simulcast layers of any track; 1 without simulcast.
+  uint8_t layers() const;
   const stream::RoundTrip& round_trip() const { return round_trip_; }
 
   struct StreamReport {
@@ -87,9 +92,11 @@ class MediaReceiver {
   struct LayerState {
     std::optional<stream::InboundStream::State> stream;
     stream::KeyframeRequester keyframes;
+    // H.264: SPS come in packets of their own, so no keyframe begins without one.
+    bool parameter_sets_in_band = false;
     template <typename F>
     void Fields(F&& f) {
-      f(stream, keyframes);
+      f(stream, keyframes, parameter_sets_in_band);
     }
   };
   struct State {
@@ -99,14 +106,17 @@ class MediaReceiver {
     stream::PublisherClock clock;
     stream::RoundTrip round_trip;
     uint8_t fir_sequence = 0;
+    std::vector<uint32_t> retired;
     template <typename F>
     void Fields(F&& f) {
-      f(routes, tracks, arrivals, clock, round_trip, fir_sequence);
+      f(routes, tracks, arrivals, clock, round_trip, fir_sequence, retired);
     }
   };
   State Export() const;
   // False if the state does not belong to these parameters.
   bool Restore(const State& state, Timestamp now);
+  // The restored state was not the former owner's last.
+  void OnFault() { arrivals_.OnFault(); }
   const std::vector<Route>& routes() const { return routes_; }
 
  private:
@@ -114,6 +124,7 @@ class MediaReceiver {
     std::optional<stream::InboundStream> stream;
     stream::KeyframeRequester keyframes;
     std::optional<rtp::Codec> codec;  // Of the last packet.
+    bool parameter_sets_in_band = false;
   };
   struct Track {
     rtp::ReceiveTrack parameters;
@@ -126,6 +137,7 @@ class MediaReceiver {
   const Route* AddRoute(const Route& route);
   void StartStream(const Route& route);
   static bool UndoRtx(rtp::PacketView& view);
+  static void FindKeyframeStart(Layer& layer, rtp::PayloadView& content);
   bool WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
   void WriteKeyframeRequest(const Track& track, uint32_t ssrc, ByteWriter& out);
   stream::InboundStream* StreamOf(uint32_t ssrc);
@@ -134,6 +146,7 @@ class MediaReceiver {
   uint32_t local_ssrc_;
   std::vector<Track> tracks_;
   std::vector<Route> routes_;
+  std::vector<uint32_t> retired_;  // Oldest first.
   stream::ArrivalLog arrivals_;
   stream::PublisherClock clock_;
   stream::RoundTrip round_trip_;

@@ -74,12 +74,11 @@ ice::CheckOutcome Peer::HandleStun(const Packet& packet, const ClientAddress& fr
   return outcome;
 }
 
-std::optional<DropReason> Peer::HandleDtls(Packet& packet, const ClientAddress& from,
-                                           Timestamp now, Outbox& out) {
+std::optional<DropReason> Peer::HandleDtls(Packet& packet, const ClientAddress& from, Timestamp now,
+                                           Outbox& out) {
   if (dtls_ == nullptr) return DropReason::kDtlsNotReady;
   std::vector<std::vector<uint8_t>> flight;
-  const transport::DtlsSession::Result result =
-      dtls_->HandleDatagram(packet.bytes(), now, flight);
+  const transport::DtlsSession::Result result = dtls_->HandleDatagram(packet.bytes(), now, flight);
   SendDtls(flight, from, out);
   switch (result) {
     case transport::DtlsSession::Result::kConnected:
@@ -214,7 +213,8 @@ void Peer::HandleTimers(Timestamp now, Outbox& out) {
   }
   if (dtls_ != nullptr && now >= dtls_->NextDeadline()) {
     std::vector<std::vector<uint8_t>> flight;
-    const bool failed = dtls_->HandleTimeout(now, flight) == transport::DtlsSession::Result::kFailed;
+    const bool failed =
+        dtls_->HandleTimeout(now, flight) == transport::DtlsSession::Result::kFailed;
     if (ice_.selected()) SendDtls(flight, *ice_.selected(), out);
     if (failed) return SetPhase(Phase::kFailed);
   }
@@ -338,6 +338,7 @@ std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
   if (!peer->receiver_.Restore(state.receiver, now) || !peer->sender_.Restore(state.sender)) {
     return nullptr;
   }
+  if (mode == transport::SrtpSender::RestoreMode::kAfterFault) peer->receiver_.OnFault();
   for (size_t i = 0; i < peer->sender_.size(); ++i) {
     const uint32_t rtx_ssrc = peer->sender_.stream(i).track().rtx_ssrc;
     if (rtx_ssrc == 0) continue;

@@ -224,6 +224,10 @@ void WriteDlrr(uint32_t sender_ssrc, std::span<const ExtendedReport::Dlrr> items
 struct FeedbackArrival {
   int64_t sequence = 0;  // Unwrapped.
   TimeDelta time;        // Since the receiver's reference zero; never negative.
+  template <typename F>
+  void Fields(F&& f) {
+    f(sequence, time);
+  }
 };
 // Writes one feedback packet for base_sequence up to the last of `arrivals`, which is sorted by
 // sequence and not empty. Packets not listed are reported as not received. Stops early when the

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "gateway/base/packet_pool.h"
@@ -62,7 +63,8 @@ struct Rewrite {
   bool has_counters = false;
   PictureCounters counters;
   uint16_t frame_number = 0;  // AV1 dependency descriptor, if the packet has one.
-  int64_t publisher_clock_offset = 0;
+  // Of the feed's publisher, once its sender reports have told it.
+  std::optional<int64_t> publisher_clock_offset;
   bool first_of_feed = false;  // The slot begins to carry this feed.
 };
 

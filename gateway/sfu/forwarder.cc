@@ -12,6 +12,10 @@ namespace {
 // must not see two frames with one timestamp. Sound advances by one usual packet.
 constexpr TimeDelta kLeastVideoStep = TimeDelta::Millis(10);
 constexpr TimeDelta kLeastAudioStep = TimeDelta::Millis(20);
+// Seconds that an owner may have gone on after its last known state, at most.
+constexpr int64_t kUnknownPast = 2;
+// Pictures a second. Twice that must stay below half the range of a TL0 index.
+constexpr int64_t kMostPictures = 60;
 
 }  // namespace
 
@@ -59,12 +63,10 @@ void Forwarder::TakeOver(const rtp::TrackPacket& packet, uint32_t clock_rate, Ti
   highest_in_ = packet.sequence - 1;
   ranges_[0] = {packet.sequence, next_sequence_ - packet.sequence};
   range_count_ = 1;
-  const TimeDelta least =
-      kind_ == rtp::MediaKind::kVideo ? kLeastVideoStep : kLeastAudioStep;
+  const TimeDelta least = kind_ == rtp::MediaKind::kVideo ? kLeastVideoStep : kLeastAudioStep;
   const TimeDelta elapsed =
       last_sent_at_.IsLongAgo() ? least : std::max(now - last_sent_at_, least);
-  timestamp_offset_ =
-      last_timestamp_ + rtp::ToRtpUnits(elapsed, clock_rate) - packet.timestamp;
+  timestamp_offset_ = last_timestamp_ + rtp::ToRtpUnits(elapsed, clock_rate) - packet.timestamp;
   picture_id_.Leave();
   tl0_.Leave();
   key_index_.Leave();
@@ -99,6 +101,15 @@ void Forwarder::DropFromStream(int64_t source) {
 
 void Forwarder::SkipTo(int64_t sequence) {
   if (sequence <= next_sequence_) return;
+  // The former owner may have begun the stream, in the time since its state was known, with the
+  // timestamps that we would begin with. Later ones are told from real time.
+  if (last_sent_at_.IsLongAgo()) {
+    last_timestamp_ += kUnknownPast * (kind_ == rtp::MediaKind::kVideo ? 90'000 : 48'000);
+  }
+  // It may have counted pictures, too. One source's go on by its own; the next starts above.
+  for (Counter* counter : {&picture_id_, &tl0_, &frame_}) {
+    counter->last += kUnknownPast * kMostPictures;
+  }
   const int64_t jump = sequence - next_sequence_;
   next_sequence_ = sequence;
   if (range_count_ == 0) return;

@@ -20,6 +20,9 @@ class Forwarder {
   // `first_sequence` below 2^15, so that the first wrap is counted right by SRTP.
   Forwarder(rtp::MediaKind kind, uint16_t first_sequence, uint32_t first_timestamp);
 
+  // To be restored into.
+  Forwarder() : Forwarder(rtp::MediaKind::kAudio, 0, 0) {}
+
   // The slot carries another source from the next packet (sound) or keyframe (picture) on.
   // Nothing of the old source is forwarded any more.
   void Begin();
@@ -33,6 +36,8 @@ class Forwarder {
   // Continues at `sequence` or later (takeover: above every index that may have been used).
   void SkipTo(int64_t sequence);
 
+  // False for a restored state that no forwarder can have been in.
+  bool IsConsistent() const { return range_count_ <= kMaxRanges && phase_ <= Phase::kForwarding; }
   bool waiting() const { return phase_ == Phase::kWaiting; }
   int64_t next_sequence() const { return next_sequence_; }
   // What outgoing timestamps add to the current source's.

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/base/archive.h"
 #include "gateway/base/check.h"
 
 namespace vigil::sfu {
@@ -195,8 +194,7 @@ void Router::Subscribe(Slot& slot, Feed& feed, Timestamp now) {
   ++subscription_count_;
 }
 
-void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now,
-                     RouterOutput& out) {
+void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now, RouterOutput& out) {
   const auto it = feeds_.find(id);
   VIGIL_CHECK(it != feeds_.end());
   Feed& feed = it->second;
@@ -204,7 +202,13 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now,
   VIGIL_CHECK(packet.layer < track.last_packet.size());
   track.last_packet[packet.layer] = now;
   if (!track.current || *track.current != packet.codec) track.current = packet.codec;
-  if (packet.first_of_stream) RestartSource(track, packet.layer);
+  if (packet.first_of_stream) {
+    RestartSource(track, packet.layer);
+    // The keyframe that the new stream began with was lost, and no receiver can see that.
+    if (packet.kind == rtp::MediaKind::kVideo && !packet.content.starts_keyframe) {
+      out.wishes.push_back({id, packet.layer});
+    }
+  }
   if (track.slots.empty() && feed.relays.empty()) {
     ++copies_;
     drops_.Add(DropReason::kNoSubscriber);
@@ -232,8 +236,7 @@ std::optional<DropReason> Router::ForwardTo(Slot& slot, Track& track,
                                             RouterOutput& out) {
   if (!slot.open) return DropReason::kPeerNotConnected;
   if (packet.layer != slot.layer || slot.forwarder.waiting()) {
-    const bool better = slot.forwarder.waiting() ||
-                        IsBetterLayer(slot, track, packet.layer, now);
+    const bool better = slot.forwarder.waiting() || IsBetterLayer(slot, track, packet.layer, now);
     if (!better) return DropReason::kLayerNotWanted;
     if (slot.track.kind == rtp::MediaKind::kVideo && !packet.content.starts_keyframe) {
       if (track.last_packet.size() > 1) out.wishes.push_back({slot.feed, packet.layer});
@@ -253,10 +256,12 @@ std::optional<DropReason> Router::ForwardTo(Slot& slot, Track& track,
     return DropReason::kCodecMismatch;
   }
   Delivery delivery{.slot = slot.key, .rewrite = {.payload_index = *slot.payload_index}};
-  const std::optional<DropReason> dropped = slot.forwarder.Forward(
-      packet, rtp::ClockRateOf(packet.codec.type), now, delivery.rewrite);
+  const std::optional<DropReason> dropped =
+      slot.forwarder.Forward(packet, rtp::ClockRateOf(packet.codec.type), now, delivery.rewrite);
   if (dropped) return dropped;
-  delivery.rewrite.publisher_clock_offset = track.clocks[slot.layer].publisher_clock_offset;
+  if (track.clocks[slot.layer].IsKnown()) {
+    delivery.rewrite.publisher_clock_offset = track.clocks[slot.layer].publisher_clock_offset;
+  }
   if (delivery.rewrite.first_of_feed) {
     if (const std::optional<ClockUpdate> clock = ClockOf(slot, track)) {
       out.clocks.push_back(*clock);
@@ -298,8 +303,8 @@ void Router::OnKeyframeRequest(SlotKey key, RouterOutput& out) {
   const auto it = feeds_.find(slot->feed);
   VIGIL_CHECK(it != feeds_.end());
   const Track& track = it->second.Of(rtp::MediaKind::kVideo);
-  const auto best = static_cast<uint8_t>(
-      std::min<size_t>(slot->wanted_layer, track.last_packet.size() - 1));
+  const auto best =
+      static_cast<uint8_t>(std::min<size_t>(slot->wanted_layer, track.last_packet.size() - 1));
   out.wishes.push_back({slot->feed, slot->forwarder.waiting() ? best : slot->layer});
 }
 
@@ -338,7 +343,7 @@ Router::Slot* Router::FindSlot(SlotKey key) {
   return it == slots_.end() ? nullptr : &it->second;
 }
 
-Router::State Router::Export(Timestamp now) const {
+Router::State Router::Export() const {
   State state;
   state.rng = rng_;
   for (const FeedId id : feed_order_) {
@@ -354,7 +359,7 @@ Router::State Router::Export(Timestamp now) const {
                            .feed = slot.feed,
                            .wanted_layer = slot.wanted_layer,
                            .layer = slot.layer,
-                           .forwarder = WriteArchive(slot.forwarder, now),
+                           .forwarder = slot.forwarder,
                            .assigned_at = slot.assigned_at,
                            .announced = slot.announced,
                            .open = slot.open});
@@ -375,19 +380,20 @@ bool Router::Restore(const State& state, Timestamp now) {
     }
   }
   for (const SlotState& slot : state.slots) {
-    Forwarder forwarder(slot.track.kind, 1, 0);
-    ArchiveReader reader(slot.forwarder, now);
-    reader(forwarder);
-    if (!reader.ok() || slots_.contains(slot.key)) return false;
+    if (!slot.forwarder.IsConsistent() || slots_.contains(slot.key)) return false;
     AddSlot(slot.key, slot.track);
     Slot& restored = slots_.at(slot.key);
     const auto feed = feeds_.find(slot.feed);
     if (feed != feeds_.end()) Subscribe(restored, feed->second, slot.assigned_at);
     restored.wanted_layer = slot.wanted_layer;
     restored.layer = slot.layer;
+    // Its layer counts as being sent, or the first packet of any other would look better.
+    if (feed != feeds_.end() && slot.layer < feed->second.Of(slot.track.kind).last_packet.size()) {
+      feed->second.Of(slot.track.kind).last_packet[slot.layer] = now;
+    }
     restored.announced = slot.announced;
     restored.open = slot.open;
-    restored.forwarder = forwarder;
+    restored.forwarder = slot.forwarder;
   }
   rng_ = state.rng;
   return true;

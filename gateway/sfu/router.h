@@ -123,7 +123,7 @@ class Router {
     FeedId feed;
     uint8_t wanted_layer = 255;
     uint8_t layer = 0;
-    std::vector<uint8_t> forwarder;  // Archive of the Forwarder.
+    Forwarder forwarder;
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;
     bool open = false;
@@ -150,8 +150,8 @@ class Router {
       f(feeds, slots, rng);
     }
   };
-  State Export(Timestamp now) const;
-  // Into a fresh router. False if the bytes of a forwarder are not whole.
+  State Export() const;
+  // Into a fresh router. False if the state contradicts itself.
   bool Restore(const State& state, Timestamp now);
 
  private:

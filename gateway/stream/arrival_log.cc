@@ -4,6 +4,12 @@
 #include <span>
 
 namespace vigil::stream {
+namespace {
+
+// The least room a feedback packet is begun in: header, chunks over the widest gap, some deltas.
+constexpr size_t kLeastRoom = 64;
+
+}  // namespace
 
 void ArrivalLog::OnPacket(uint16_t sequence, Timestamp received) {
   if (arrivals_.size() >= kMaxArrivals) return;
@@ -27,6 +33,12 @@ void ArrivalLog::OnPacket(uint16_t sequence, Timestamp received) {
   if (due_.IsNever()) due_ = received + kInterval;
 }
 
+void ArrivalLog::OnFault() {
+  arrivals_.clear();
+  next_base_.reset();
+  due_ = Timestamp::Never();
+}
+
 bool ArrivalLog::WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp now,
                           ByteWriter& out) {
   if (now < due_) return false;
@@ -34,6 +46,8 @@ bool ArrivalLog::WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp n
   std::span<const rtp::FeedbackArrival> rest = arrivals_;
   bool wrote = false;
   while (!rest.empty()) {
+    // Asking for more than there is room for would spoil what else is in this RTCP packet.
+    if (out.remaining() < kLeastRoom) break;
     // A gap wider than a feedback can span: what lies in it is not reported (RFC-less, but
     // libwebrtc's sender takes an unreported packet as lost after its history ends).
     if (rest.front().sequence - *next_base_ > 0x3fff) next_base_ = rest.front().sequence;

@@ -25,11 +25,14 @@ class ArrivalLog {
   // Appends feedback packets for all that arrived since the last call, if feedback is due.
   // False if nothing was written.
   bool WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp now, ByteWriter& out);
+  // What the former owner received since its state was known is not lost: feedback goes on with the
+  // next packet, and says nothing of those between.
+  void OnFault();
   Timestamp NextDeadline() const { return due_; }
 
   template <typename F>
   void Fields(F&& f) {
-    f(sequences_, next_base_, zero_, feedback_count_);
+    f(sequences_, next_base_, zero_, feedback_count_, arrivals_, due_);
   }
 
  private:

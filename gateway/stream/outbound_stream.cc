@@ -68,8 +68,11 @@ OutboundStream::Sent OutboundStream::Record(const rtp::TrackPacket& source,
     // The capture time stays the publisher's; what changes hands is the offset to the clock of
     // whoever sends the reports, which is us.
     rtp::AbsCaptureTime capture = *source.extensions.abs_capture_time;
-    if (clock_.IsKnown() || rewrite.publisher_clock_offset != 0) {
-      capture.clock_offset = capture.clock_offset.value_or(0) + rewrite.publisher_clock_offset;
+    // Unknown, no offset at all says more than the publisher's own, which would be taken for ours.
+    if (rewrite.publisher_clock_offset) {
+      capture.clock_offset = capture.clock_offset.value_or(0) + *rewrite.publisher_clock_offset;
+    } else {
+      capture.clock_offset.reset();
     }
     sent.abs_capture_time = capture;
   }
@@ -257,7 +260,8 @@ OutboundStream::State OutboundStream::Export() const {
           .clock = clock_,
           .payload_index = payload_index_,
           .confirmed_at = confirmed_at_,
-          .last_sent_at = last_sent_at_};
+          .last_sent_at = last_sent_at_,
+          .retransmission_credit = retransmission_credit_};
 }
 
 // The history is media and is not carried over: what is lost around a restore is repaired by a
@@ -267,6 +271,7 @@ OutboundStream::OutboundStream(const State& state)
       counters_(state.counters),
       round_trip_(state.round_trip),
       next_rtx_sequence_(state.next_rtx_sequence),
+      retransmission_credit_(state.retransmission_credit),
       clock_(state.clock),
       payload_index_(state.payload_index),
       confirmed_at_(state.confirmed_at),

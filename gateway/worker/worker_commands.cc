@@ -222,8 +222,8 @@ absl::Status Worker::ApplyOne(const sfu::RemoveRelay& command, Timestamp, TurnOu
   return router_.RemoveRelay(command.feed, command.to_worker);
 }
 
-WorkerState Worker::Export(Timestamp now) const {
-  WorkerState state{.peers = {}, .remote_feeds = {}, .router = router_.Export(now), .rng = rng_};
+WorkerState Worker::Export() const {
+  WorkerState state{.peers = {}, .remote_feeds = {}, .router = router_.Export(), .rng = rng_};
   for (const auto& [id, entry] : peers_) {
     std::optional<peer::Peer::State> exported = entry.peer->Export();
     if (exported) {
@@ -274,7 +274,11 @@ absl::Status Worker::Restore(const WorkerState& state, transport::SrtpSender::Re
     RestoreSequences(entry);
   }
   if (mode == transport::SrtpSender::RestoreMode::kAfterFault) {
-    for (auto& [id, entry] : peers_) entry.peer->RequestKeyframe(0, now, out.outbox);
+    for (auto& [id, entry] : peers_) {
+      for (uint8_t layer = 0; layer < entry.peer->receiver().layers(); ++layer) {
+        entry.peer->RequestKeyframe(layer, now, out.outbox);
+      }
+    }
   }
   return absl::OkStatus();
 }
