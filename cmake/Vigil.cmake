@@ -72,6 +72,8 @@ function(vigil_test name)
   target_link_libraries(${name} PRIVATE vigil_flags ${ARG_DEPS} GTest::gmock GTest::gtest
                                         GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE VIGIL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # The tests' own code is run once: it compiles in half the time unoptimised.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Debug>:-O0>)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS "${ARG_LABELS}")
   foreach(label IN LISTS ARG_LABELS)

@@ -117,8 +117,9 @@ absl::StatusOr<std::unique_ptr<worker::Node>> OpenNode(const Config& config,
   const absl::Status srtp = transport::InitSrtp();
   if (!srtp.ok()) return srtp;
   const rtp::WallClock wall_clock{io::NtpAtMonotonicZero()};
-  auto dtls =
-      transport::DtlsContext::Create({.now = wall_clock.At(io::MonotonicNow()).ToUnixSeconds()});
+  // NTP counts from 1900, the dates of certificates from 1970.
+  const auto ntp_seconds = static_cast<int64_t>(wall_clock.At(io::MonotonicNow()).value() >> 32);
+  auto dtls = transport::DtlsContext::Create({.wall_seconds = ntp_seconds - 2'208'988'800});
   if (!dtls.ok()) return dtls.status();
   std::vector<worker::WorkerGround> grounds;
   for (uint32_t i = 0; i < config.workers; ++i) {

@@ -31,6 +31,18 @@ export function withCaptureTime(sdp) {
   }).join('');
 }
 
+// Lets a player that sends no media learn its round trip by receiver reference time (RFC 3611,
+// 4.4): without it Chromium never relates the gateway's clock to its own, and frames have no
+// captureTime.
+export function withReferenceTime(sdp) {
+  const [session, ...sections] = sdp.split(/^(?=m=)/m);
+  return session + sections.map((section) => {
+    if (!/^a=recvonly/m.test(section)) return section;
+    return section.replace(/^a=rtpmap:(\d+) (opus|VP8|VP9|AV1|H264)\/.*\r\n/gmi,
+                           '$&a=rtcp-fb:$1 rrtr\r\n');
+  }).join('');
+}
+
 // Emits `state` when connectionState changes. A connection is used once.
 export class Connection extends EventTarget {
   #token;
@@ -62,7 +74,8 @@ export class Connection extends EventTarget {
   async negotiate() {
     try {
       const offer = await this.peer.createOffer();
-      await this.peer.setLocalDescription({type: 'offer', sdp: withCaptureTime(offer.sdp)});
+      const sdp = withReferenceTime(withCaptureTime(offer.sdp));
+      await this.peer.setLocalDescription({type: 'offer', sdp});
       this.requestedAt = performance.now();
       const response = await this.request('POST', this.url, this.peer.localDescription.sdp);
       this.resource = new URL(response.headers.get('Location'), this.url);

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <utility>
-#include <variant>
 
 namespace vigil::peer {
 namespace {
+
+constexpr size_t kNackHeaderSize = 12;       // RFC 4585, 6.1.
+constexpr size_t kNackItemSize = 4;          // RFC 4585, 6.2.1.
+constexpr size_t kKeyframeRequestSize = 20;  // A FIR; a PLI is shorter.
 
 struct PayloadMatch {
   const rtp::PayloadMapping* mapping = nullptr;
@@ -34,10 +37,9 @@ MediaReceiver::MediaReceiver(const rtp::MediaParameters& media)
     track.parameters = parameters;
     track.layers.resize(std::max<size_t>(parameters.rids.size(), 1));
     const auto index = static_cast<uint8_t>(tracks_.size() - 1);
-    if (parameters.ssrc && parameters.rids.empty()) AddRoute({*parameters.ssrc, index, 0, false});
-    if (parameters.rtx_ssrc && parameters.rids.empty()) {
-      AddRoute({*parameters.rtx_ssrc, index, 0, true});
-    }
+    if (!parameters.rids.empty()) continue;
+    if (parameters.ssrc) AddRoute({*parameters.ssrc, index, 0, false}, Timestamp::LongAgo());
+    if (parameters.rtx_ssrc) AddRoute({*parameters.rtx_ssrc, index, 0, true}, Timestamp::LongAgo());
   }
 }
 
@@ -57,7 +59,7 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
     arrivals_.OnPacket(*out.extensions.transport_sequence, received);
   }
   const Route* route = FindRoute(view->header.ssrc);
-  if (route == nullptr) route = Learn(*view, out.extensions);
+  if (route == nullptr) route = Learn(*view, out.extensions, received);
   if (route == nullptr) return DropReason::kUnknownSsrc;
   Track& track = tracks_[route->track];
   Layer& layer = track.layers[route->layer];
@@ -78,7 +80,6 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
         rtp::ParsePayload(codec.type, view->payload, out.extensions.dependency_descriptor);
     if (!content) return DropReason::kMalformed;
     out.content = *content;
-    FindKeyframeStart(layer, out.content);
   }
   out.first_of_stream = !layer.stream;
   if (!layer.stream) StartStream(*route);
@@ -89,8 +90,9 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   if (dropped) return dropped;
   if (accepted.lost_track) layer.keyframes.Request(received);
   if (out.content.starts_keyframe && track.parameters.kind == rtp::MediaKind::kVideo) {
-    layer.keyframes.OnKeyframe();
-    layer.stream->OnKeyframe(accepted.sequence);
+    OnKeyframe(layer, accepted.newest, received);
+    // What follows it has gone by: nobody can begin here any more.
+    out.content.starts_keyframe = accepted.newest;
   }
   layer.codec = codec;
   out.kind = track.parameters.kind;
@@ -105,13 +107,14 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   return std::nullopt;
 }
 
-// An H.264 keyframe is announced twice: by its parameter sets, and by its first slice. A receiver
-// that joins at the slice cannot decode it, so the slice only counts where no sets are sent.
-void MediaReceiver::FindKeyframeStart(Layer& layer, rtp::PayloadView& content) {
-  const auto* h264 = std::get_if<rtp::H264Descriptor>(&content.descriptor);
-  if (h264 == nullptr) return;
-  layer.parameter_sets_in_band = layer.parameter_sets_in_band || h264->has_sps;
-  if (layer.parameter_sets_in_band && !h264->has_sps) content.starts_keyframe = false;
+void MediaReceiver::OnKeyframe(Layer& layer, bool newest, Timestamp received) {
+  layer.stream->OnKeyframe();
+  if (newest) {
+    layer.keyframes.OnKeyframe();
+  } else if (layer.keyframes.wanted()) {
+    // It came too late for those who wait.
+    layer.keyframes.Request(received);
+  }
 }
 
 // RFC 4588, 4: the payload starts with the original sequence number.
@@ -125,10 +128,9 @@ bool MediaReceiver::UndoRtx(rtp::PacketView& view) {
 // RFC 8843, 9.2: by mid, else by payload type if only one m-line has it. Simulcast streams are
 // told apart by rid, their retransmissions by repaired-rid (RFC 8852).
 const MediaReceiver::Route* MediaReceiver::Learn(const rtp::PacketView& view,
-                                                 const rtp::HeaderExtensions& extensions) {
-  if (std::find(retired_.begin(), retired_.end(), view.header.ssrc) != retired_.end()) {
-    return nullptr;
-  }
+                                                 const rtp::HeaderExtensions& extensions,
+                                                 Timestamp received) {
+  if (IsRetired(view.header.ssrc, received)) return nullptr;
   const std::optional<uint8_t> track = TrackOf(view.header.payload_type, extensions.mid);
   if (!track) return nullptr;
   const rtp::ReceiveTrack& parameters = tracks_[*track].parameters;
@@ -141,7 +143,7 @@ const MediaReceiver::Route* MediaReceiver::Learn(const rtp::PacketView& view,
     if (it == parameters.rids.end()) return nullptr;
     route.layer = static_cast<uint8_t>(it - parameters.rids.begin());
   }
-  return AddRoute(route);
+  return AddRoute(route, received);
 }
 
 std::optional<uint8_t> MediaReceiver::TrackOf(uint8_t payload_type, std::string_view mid) const {
@@ -159,20 +161,36 @@ std::optional<uint8_t> MediaReceiver::TrackOf(uint8_t payload_type, std::string_
 
 // A stream has one SSRC at a time: a new one for the same track, layer and role takes the place of
 // the old (a sender that restarted its encoder), and its stream begins anew.
-const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route) {
-  for (Route& known : routes_) {
-    if (known.track != route.track || known.layer != route.layer || known.rtx != route.rtx) {
-      continue;
-    }
-    if (retired_.size() >= kMaxRetired) retired_.erase(retired_.begin());
-    retired_.push_back(known.ssrc);
-    known = route;
+const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route, Timestamp now) {
+  const auto same_place = [&route](const Route& known) {
+    return known.track == route.track && known.layer == route.layer;
+  };
+  const bool replaces = std::any_of(routes_.begin(), routes_.end(), [&](const Route& known) {
+    return same_place(known) && known.rtx == route.rtx;
+  });
+  if (replaces) {
+    // The old stream's retransmissions have numbers that mean nothing in the new one.
+    std::erase_if(routes_, [&](const Route& known) {
+      const bool ends = same_place(known) && (known.rtx || !route.rtx);
+      if (ends) Retire(known.ssrc, now);
+      return ends;
+    });
     if (!route.rtx) tracks_[route.track].layers[route.layer].stream.reset();
-    return &known;
   }
   if (routes_.size() >= kMaxSsrcs) return nullptr;
   routes_.push_back(route);
   return &routes_.back();
+}
+
+void MediaReceiver::Retire(uint32_t ssrc, Timestamp now) {
+  retired_[next_retired_] = {ssrc, now};
+  next_retired_ = (next_retired_ + 1) % retired_.size();
+}
+
+bool MediaReceiver::IsRetired(uint32_t ssrc, Timestamp now) const {
+  return std::any_of(retired_.begin(), retired_.end(), [ssrc, now](const Retired& retired) {
+    return retired.ssrc == ssrc && now - retired.at < kReplacedFor;
+  });
 }
 
 void MediaReceiver::StartStream(const Route& route) {
@@ -211,9 +229,8 @@ std::optional<ClockChange> MediaReceiver::OnSenderReport(const rtp::SenderReport
 void MediaReceiver::OnDlrr(const rtp::ExtendedReport::Dlrr& item, Timestamp now,
                            rtp::WallClock wall_clock) {
   if (item.ssrc != local_ssrc_ || item.last_receiver_report == 0) return;
-  const uint32_t elapsed =
-      wall_clock.At(now).Compact() - item.last_receiver_report - item.delay_since_last_report;
-  if (elapsed < 0x80000000) round_trip_.Add(rtp::FromCompactNtp(elapsed));
+  round_trip_.AddCompact(wall_clock.At(now).Compact() - item.last_receiver_report -
+                         item.delay_since_last_report);
 }
 
 void MediaReceiver::RequestKeyframe(uint8_t layer, Timestamp now) {
@@ -223,20 +240,14 @@ void MediaReceiver::RequestKeyframe(uint8_t layer, Timestamp now) {
   }
 }
 
-uint8_t MediaReceiver::layers() const {
-  size_t most = 0;
-  for (const Track& track : tracks_) most = std::max(most, track.layers.size());
-  return static_cast<uint8_t>(most);
-}
-
 bool MediaReceiver::WriteFeedback(Timestamp now, ByteWriter& out) {
   const size_t before = out.position();
   for (Track& track : tracks_) {
     for (Layer& layer : track.layers) {
       if (!layer.stream) continue;
-      if (now >= layer.stream->NextDeadline() && !WriteNacks(track, layer, now, out)) return true;
+      WriteNacks(track, layer, now, out);
       // A stream that is not known yet is asked once its first packet has shown its SSRC.
-      if (out.remaining() > 32 && layer.keyframes.TakeDue(now)) {
+      if (out.remaining() >= kKeyframeRequestSize && layer.keyframes.TakeDue(now)) {
         WriteKeyframeRequest(track, layer.stream->options().ssrc, out);
       }
     }
@@ -246,21 +257,20 @@ bool MediaReceiver::WriteFeedback(Timestamp now, ByteWriter& out) {
   return out.position() > before;
 }
 
-// False if there was not enough room: what is due stays due.
-bool MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out) {
-  // The worst case: no two of the sequence numbers fit into one item.
-  if (out.remaining() < 12 + 4 * stream::LossList::kMaxMissing) {
-    if (out.position() > 0) return false;
+void MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out) {
+  if (now < layer.stream->NextDeadline() || out.remaining() < kNackHeaderSize + kNackItemSize) {
+    return;
   }
+  // The worst case: no two of the sequence numbers fit into one item.
+  const size_t limit = (out.remaining() - kNackHeaderSize) / kNackItemSize;
   nacks_.clear();
-  if (layer.stream->TakeNacks(now, round_trip_.value(), nacks_) &&
+  if (layer.stream->TakeNacks(now, round_trip_.value(), limit, nacks_) &&
       track.parameters.kind == rtp::MediaKind::kVideo) {
     layer.keyframes.Request(now);
   }
   if (!nacks_.empty()) {
     rtp::WriteNack(local_ssrc_, layer.stream->options().ssrc, nacks_, out);
   }
-  return true;
 }
 
 void MediaReceiver::WriteKeyframeRequest(const Track& track, uint32_t ssrc, ByteWriter& out) {
@@ -316,15 +326,13 @@ MediaReceiver::State MediaReceiver::Export() const {
               .arrivals = arrivals_,
               .clock = clock_,
               .round_trip = round_trip_,
-              .fir_sequence = fir_sequence_,
-              .retired = retired_};
+              .fir_sequence = fir_sequence_};
   for (const Track& track : tracks_) {
     std::vector<LayerState>& layers = state.tracks.emplace_back();
     for (const Layer& layer : track.layers) {
       LayerState& out = layers.emplace_back();
       if (layer.stream) out.stream = layer.stream->Export();
       out.keyframes = layer.keyframes;
-      out.parameter_sets_in_band = layer.parameter_sets_in_band;
     }
   }
   return state;
@@ -342,7 +350,6 @@ bool MediaReceiver::Restore(const State& state, Timestamp now) {
       const LayerState& from = state.tracks[i][j];
       if (from.stream) tracks_[i].layers[j].stream.emplace(*from.stream, now);
       tracks_[i].layers[j].keyframes = from.keyframes;
-      tracks_[i].layers[j].parameter_sets_in_band = from.parameter_sets_in_band;
     }
   }
   routes_ = state.routes;
@@ -350,7 +357,6 @@ bool MediaReceiver::Restore(const State& state, Timestamp now) {
   clock_ = state.clock;
   round_trip_ = state.round_trip;
   fir_sequence_ = state.fir_sequence;
-  retired_ = state.retired;
   return true;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -35,9 +36,10 @@ class MediaReceiver {
  public:
   // SSRCs one client may use: four layers of picture and one of sound, each with RTX, twice over.
   static constexpr size_t kMaxSsrcs = 20;
-  // SSRCs remembered after others took their place. A packet of theirs that comes late must not
-  // take it back: each change interrupts the picture. More: a longer memory of frequent changers.
-  static constexpr size_t kMaxRetired = 16;
+  // A packet of an SSRC that another one has replaced is late if it comes within this time, and
+  // must not bring the old stream back. Longer than a packet can be late; a sender that means to
+  // go back to an SSRC is heard after it.
+  static constexpr TimeDelta kReplacedFor = TimeDelta::Seconds(1);
 
   explicit MediaReceiver(const rtp::MediaParameters& media);
 
@@ -55,16 +57,15 @@ class MediaReceiver {
   // Somebody needs a keyframe of this layer of the picture.
   void RequestKeyframe(uint8_t layer, Timestamp now);
 
-  // Appends the NACKs, keyframe requests and transport feedback that are due. False when nothing
-  // was written. Call again with fresh room while it is true.
+  // Appends the NACKs, keyframe requests and transport feedback that are due, as far as there is
+  // room; the rest stays due. False when nothing was written. Call again with fresh room (40 bytes
+  // at least) while it is true.
   bool WriteFeedback(Timestamp now, ByteWriter& out);
   // Fills `blocks` with one report block per stream that has received something.
   void MakeReportBlocks(Timestamp now, std::vector<rtp::ReportBlock>& blocks);
   Timestamp NextDeadline() const;
 
   bool empty() const { return tracks_.empty(); }
-  // The most simulcast layers of any track; 1 without simulcast.
-  uint8_t layers() const;
   const stream::RoundTrip& round_trip() const { return round_trip_; }
 
   struct StreamReport {
@@ -92,11 +93,9 @@ class MediaReceiver {
   struct LayerState {
     std::optional<stream::InboundStream::State> stream;
     stream::KeyframeRequester keyframes;
-    // H.264: SPS come in packets of their own, so no keyframe begins without one.
-    bool parameter_sets_in_band = false;
     template <typename F>
     void Fields(F&& f) {
-      f(stream, keyframes, parameter_sets_in_band);
+      f(stream, keyframes);
     }
   };
   struct State {
@@ -106,17 +105,14 @@ class MediaReceiver {
     stream::PublisherClock clock;
     stream::RoundTrip round_trip;
     uint8_t fir_sequence = 0;
-    std::vector<uint32_t> retired;
     template <typename F>
     void Fields(F&& f) {
-      f(routes, tracks, arrivals, clock, round_trip, fir_sequence, retired);
+      f(routes, tracks, arrivals, clock, round_trip, fir_sequence);
     }
   };
   State Export() const;
   // False if the state does not belong to these parameters.
   bool Restore(const State& state, Timestamp now);
-  // The restored state was not the former owner's last.
-  void OnFault() { arrivals_.OnFault(); }
   const std::vector<Route>& routes() const { return routes_; }
 
  private:
@@ -124,7 +120,6 @@ class MediaReceiver {
     std::optional<stream::InboundStream> stream;
     stream::KeyframeRequester keyframes;
     std::optional<rtp::Codec> codec;  // Of the last packet.
-    bool parameter_sets_in_band = false;
   };
   struct Track {
     rtp::ReceiveTrack parameters;
@@ -132,13 +127,16 @@ class MediaReceiver {
   };
 
   const Route* FindRoute(uint32_t ssrc) const;
-  const Route* Learn(const rtp::PacketView& view, const rtp::HeaderExtensions& extensions);
+  const Route* Learn(const rtp::PacketView& view, const rtp::HeaderExtensions& extensions,
+                     Timestamp received);
   std::optional<uint8_t> TrackOf(uint8_t payload_type, std::string_view mid) const;
-  const Route* AddRoute(const Route& route);
+  const Route* AddRoute(const Route& route, Timestamp now);
+  void Retire(uint32_t ssrc, Timestamp now);
+  bool IsRetired(uint32_t ssrc, Timestamp now) const;
+  void OnKeyframe(Layer& layer, bool newest, Timestamp received);
   void StartStream(const Route& route);
   static bool UndoRtx(rtp::PacketView& view);
-  static void FindKeyframeStart(Layer& layer, rtp::PayloadView& content);
-  bool WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
+  void WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
   void WriteKeyframeRequest(const Track& track, uint32_t ssrc, ByteWriter& out);
   stream::InboundStream* StreamOf(uint32_t ssrc);
 
@@ -146,7 +144,12 @@ class MediaReceiver {
   uint32_t local_ssrc_;
   std::vector<Track> tracks_;
   std::vector<Route> routes_;
-  std::vector<uint32_t> retired_;  // Oldest first.
+  struct Retired {
+    uint32_t ssrc = 0;
+    Timestamp at = Timestamp::LongAgo();
+  };
+  std::array<Retired, 8> retired_;  // The last ones that were replaced.
+  size_t next_retired_ = 0;
   stream::ArrivalLog arrivals_;
   stream::PublisherClock clock_;
   stream::RoundTrip round_trip_;

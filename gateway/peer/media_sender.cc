@@ -5,7 +5,7 @@
 namespace vigil::peer {
 
 MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, Rng& rng)
-    : extensions_(media.extensions), wall_clock_(wall_clock) {
+    : extensions_(media.extensions), cname_(media.cname), wall_clock_(wall_clock) {
   streams_.reserve(media.send.size());
   for (const rtp::SendTrack& track : media.send) {
     streams_.emplace_back(track, static_cast<uint16_t>(rng.Below(0x4000) + 1));
@@ -13,7 +13,8 @@ MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_
 }
 
 stream::ComposeContext MediaSender::ContextFor(uint8_t track, size_t size, Timestamp now) {
-  stream::ComposeContext context{.extensions = extensions_, .wall_clock = wall_clock_};
+  stream::ComposeContext context{
+      .extensions = extensions_, .wall_clock = wall_clock_, .now = now, .transport_sequence = {}};
   if (extensions_.Has(rtp::ExtensionType::kTransportSequence) &&
       streams_[track].track().feedback.transport_cc) {
     context.transport_sequence = log_.Next(track, size, now);
@@ -24,11 +25,11 @@ stream::ComposeContext MediaSender::ContextFor(uint8_t track, size_t size, Times
 bool MediaSender::Compose(uint8_t track, const rtp::TrackPacket& source,
                           const rtp::Rewrite& rewrite, Timestamp now, Packet& out) {
   return streams_[track].Compose(source, rewrite, ContextFor(track, source.payload.size(), now),
-                                 now, out);
+                                 out);
 }
 
 bool MediaSender::Retransmit(uint8_t track, uint16_t sequence, Timestamp now, Packet& out) {
-  return streams_[track].Retransmit(sequence, ContextFor(track, 0, now), now, out);
+  return streams_[track].Retransmit(sequence, ContextFor(track, 0, now), out);
 }
 
 std::optional<uint8_t> MediaSender::TrackOf(uint32_t ssrc) const {
@@ -57,15 +58,18 @@ void MediaSender::SetClock(uint8_t track, const rtp::ClockMapping& clock) {
   if (track < streams_.size()) streams_[track].SetClock(clock);
 }
 
-bool MediaSender::WriteSenderReports(Timestamp now, ByteWriter& out) const {
-  bool wrote = false;
-  for (const stream::OutboundStream& stream : streams_) {
-    const auto report = stream.MakeSenderReport(now, wall_clock_);
-    if (!report || out.remaining() < 28) continue;
-    rtp::WriteSenderReport(*report, {}, out);
-    wrote = true;
+void MediaSender::WriteSenderReports(Timestamp now, size_t& next, ByteWriter& out) const {
+  for (; next < streams_.size(); ++next) {
+    const auto report = streams_[next].MakeSenderReport(now, wall_clock_);
+    if (!report) continue;
+    // RFC 3550, 6.5.1: receivers tell by the CNAME of each SSRC which ones belong together
+    // (GStreamer's does, for lip-sync).
+    ByteWriter both = out;
+    rtp::WriteSenderReport(*report, {}, both);
+    rtp::WriteCname(report->ssrc, cname_, both);
+    if (!both.ok()) return;
+    out = both;
   }
-  return wrote;
 }
 
 void MediaSender::Expire(Timestamp now) {
@@ -83,13 +87,14 @@ MediaSender::State MediaSender::Export() const {
   return state;
 }
 
-bool MediaSender::Restore(const State& state) {
+bool MediaSender::Restore(const State& state, bool after_fault) {
   if (state.streams.size() != streams_.size()) return false;
   for (size_t i = 0; i < streams_.size(); ++i) {
     if (!(state.streams[i].track == streams_[i].track())) return false;
     streams_[i] = stream::OutboundStream(state.streams[i]);
   }
   log_ = state.log;
+  if (after_fault) log_.SkipAhead();
   return true;
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "gateway/base/byte_io.h"
@@ -39,8 +40,10 @@ class MediaSender {
   void OnReportBlock(const rtp::ReportBlock& block, Timestamp now);
   void OnTransportFeedback(const rtp::TransportFeedback& feedback, Timestamp now);
   void SetClock(uint8_t track, const rtp::ClockMapping& clock);
-  // Appends a sender report for each track that is sending; true if one was written.
-  bool WriteSenderReports(Timestamp now, ByteWriter& out) const;
+  // Appends a sender report and the CNAME for each track that is sending, from track `next` on and
+  // as far as there is room. `next` becomes the first track that found none, size() when all is
+  // said.
+  void WriteSenderReports(Timestamp now, size_t& next, ByteWriter& out) const;
   // Releases media that is too old to be asked for.
   void Expire(Timestamp now);
   bool has_history() const;
@@ -61,13 +64,15 @@ class MediaSender {
     }
   };
   State Export() const;
-  // False if the state does not belong to these parameters.
-  bool Restore(const State& state);
+  // False if the state does not belong to these parameters. `after_fault`: the former owner may
+  // have sent more than the state tells.
+  bool Restore(const State& state, bool after_fault);
 
  private:
   stream::ComposeContext ContextFor(uint8_t track, size_t size, Timestamp now);
 
   rtp::ExtensionMap extensions_;
+  std::string cname_;
   rtp::WallClock wall_clock_;
   std::vector<stream::OutboundStream> streams_;
   stream::SendLog log_;

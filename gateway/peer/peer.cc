@@ -12,9 +12,17 @@
 namespace vigil::peer {
 namespace {
 
-// An RTCP packet stays below any path's MTU and leaves room for the SRTCP trailer; it must hold
-// the longest NACK (12 + 4 * 300 bytes) behind the prefix of a full compound.
+// An RTCP packet stays below any path's MTU and leaves room for the SRTCP trailer. A full compound
+// with the longest CNAME (276 bytes) leaves enough to make progress with whatever is due.
 constexpr size_t kRtcpRoom = 1400;
+
+// An owner without limits may have used any index: nobody can take over from it after a fault.
+bool AllLimited(const transport::SrtpSender::State& state) {
+  return std::all_of(state.streams.begin(), state.streams.end(), [](const auto& stream) {
+    return stream.second.rtp.limit != transport::SrtpSender::kUnlimited &&
+           stream.second.rtcp.limit != transport::SrtpSender::kUnlimited;
+  });
+}
 
 }  // namespace
 
@@ -33,7 +41,8 @@ Peer::Peer(PeerContext& context, PeerParameters parameters, Timestamp now)
     Connect(*parameters_.keys);
     next_report_ = now + kReportInterval / 4;
   } else {
-    dtls_ = std::make_unique<transport::DtlsSession>(context.dtls, parameters_.fingerprint);
+    dtls_ = std::make_unique<transport::DtlsSession>(context.dtls, parameters_.fingerprint,
+                                                     transport::DtlsSession::Options{});
   }
 }
 
@@ -77,12 +86,14 @@ ice::CheckOutcome Peer::HandleStun(const Packet& packet, const ClientAddress& fr
 std::optional<DropReason> Peer::HandleDtls(Packet& packet, const ClientAddress& from, Timestamp now,
                                            Outbox& out) {
   if (dtls_ == nullptr) return DropReason::kDtlsNotReady;
-  std::vector<std::vector<uint8_t>> flight;
+  transport::Datagrams flight;
   const transport::DtlsSession::Result result = dtls_->HandleDatagram(packet.bytes(), now, flight);
   SendDtls(flight, from, out);
   switch (result) {
     case transport::DtlsSession::Result::kConnected:
-      Connect(dtls_->keys());
+      // Once only: a second SRTP session with the same keys would use every index again.
+      if (phase_ != Phase::kConnecting) return DropReason::kDtlsError;
+      Connect(*dtls_->keys());
       next_report_ = now + kReportInterval / 4;
       return std::nullopt;
     case transport::DtlsSession::Result::kClosed:
@@ -99,8 +110,7 @@ std::optional<DropReason> Peer::HandleDtls(Packet& packet, const ClientAddress& 
   return std::nullopt;
 }
 
-void Peer::SendDtls(std::vector<std::vector<uint8_t>>& flight, const ClientAddress& to,
-                    Outbox& out) {
+void Peer::SendDtls(const transport::Datagrams& flight, const ClientAddress& to, Outbox& out) {
   for (const std::vector<uint8_t>& datagram : flight) {
     PacketRef packet = TakePacket();
     if (!packet || datagram.size() > packet->room().size()) return;
@@ -212,7 +222,7 @@ void Peer::HandleTimers(Timestamp now, Outbox& out) {
     return;
   }
   if (dtls_ != nullptr && now >= dtls_->NextDeadline()) {
-    std::vector<std::vector<uint8_t>> flight;
+    transport::Datagrams flight;
     const bool failed =
         dtls_->HandleTimeout(now, flight) == transport::DtlsSession::Result::kFailed;
     if (ice_.selected()) SendDtls(flight, *ice_.selected(), out);
@@ -250,30 +260,42 @@ void Peer::SendFeedback(Timestamp now, Outbox& out) {
   }
 }
 
-// RR first, so that every RTCP packet of ours has one sender SSRC and with it one SRTCP index.
 void Peer::SendReports(Timestamp now, Outbox& out) {
-  PacketRef packet = TakePacket();
-  if (!packet) return;
+  size_t next_track = 0;
+  do {
+    PacketRef packet = TakePacket();
+    if (!packet) return;
+    ByteWriter writer(packet->room().first(kRtcpRoom));
+    const size_t first_track = next_track;
+    if (!WriteReports(now, next_track, writer)) return;
+    VIGIL_CHECK(writer.ok() && (next_track > first_track || next_track == sender_.size()));
+    packet->size = static_cast<uint16_t>(writer.position());
+    SendRtcp(std::move(packet), out);
+  } while (next_track < sender_.size());
+}
+
+// RR first, so that every RTCP packet of ours has one sender SSRC and with it one SRTCP index. All
+// that concerns the whole peer goes into the first compound.
+bool Peer::WriteReports(Timestamp now, size_t& next_track, ByteWriter& out) {
   const uint32_t local_ssrc = parameters_.media.local_ssrc;
-  ByteWriter writer(packet->room().first(kRtcpRoom));
+  const bool first = next_track == 0;
   blocks_.clear();
-  receiver_.MakeReportBlocks(now, blocks_);
-  if (blocks_.size() > 31) blocks_.resize(31);
-  rtp::WriteReceiverReport(local_ssrc, blocks_, writer);
-  const bool sending = sender_.WriteSenderReports(now, writer);
-  rtp::WriteCname(local_ssrc, parameters_.media.cname, writer);
-  if (!receiver_.empty()) {
-    rtp::WriteReceiverReferenceTime(local_ssrc, context_.wall_clock.At(now), writer);
+  if (first) receiver_.MakeReportBlocks(now, blocks_);
+  rtp::WriteReceiverReport(local_ssrc, blocks_, out);
+  rtp::WriteCname(local_ssrc, parameters_.media.cname, out);
+  if (first && !receiver_.empty()) {
+    rtp::WriteReceiverReferenceTime(local_ssrc, context_.wall_clock.At(now), out);
   }
-  if (reference_time_) {
+  if (first && reference_time_) {
     const std::array<rtp::ExtendedReport::Dlrr, 1> item = {
         {{reference_time_->ssrc, reference_time_->compact_ntp,
           rtp::ToCompactNtp(now - reference_time_->received)}}};
-    rtp::WriteDlrr(local_ssrc, item, writer);
+    rtp::WriteDlrr(local_ssrc, item, out);
   }
-  if (!writer.ok() || (blocks_.empty() && !sending && !reference_time_)) return;
-  packet->size = static_cast<uint16_t>(writer.position());
-  SendRtcp(std::move(packet), out);
+  const size_t before = out.position();
+  sender_.WriteSenderReports(now, next_track, out);
+  const bool sending = out.position() > before;
+  return sending || (first && (!blocks_.empty() || reference_time_));
 }
 
 void Peer::SendRtcp(PacketRef packet, Outbox& out) {
@@ -316,11 +338,14 @@ std::optional<Peer::State> Peer::Export() const {
                .srtp_receiver = srtp_receiver_->Export(),
                .media = parameters_.media,
                .receiver = receiver_.Export(),
-               .sender = sender_.Export()};
+               .sender = sender_.Export(),
+               .dtls = dtls_ ? dtls_->Export() : std::nullopt};
 }
 
 std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
                                     transport::SrtpSender::RestoreMode mode, Timestamp now) {
+  const bool after_fault = mode == transport::SrtpSender::RestoreMode::kAfterFault;
+  if (after_fault && !AllLimited(state.srtp_sender)) return nullptr;
   auto peer = std::make_unique<Peer>(context,
                                      PeerParameters{.id = state.id,
                                                     .local = state.ice.local,
@@ -334,11 +359,19 @@ std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
       state.keys.profile, state.keys.LocalKey(), state.srtp_sender, mode);
   peer->srtp_receiver_ = std::make_unique<transport::SrtpReceiver>(
       state.keys.profile, state.keys.RemoteKey(), state.srtp_receiver);
-  if (mode == transport::SrtpSender::RestoreMode::kAfterFault) peer->LiftIndexLimits();
-  if (!peer->receiver_.Restore(state.receiver, now) || !peer->sender_.Restore(state.sender)) {
+  if (state.dtls) {
+    peer->dtls_ = std::make_unique<transport::DtlsSession>(context.dtls, *state.dtls,
+                                                           transport::DtlsSession::Options{});
+  }
+  peer->AddSendStreams();
+  if (after_fault) peer->LiftIndexLimits();
+  if (!peer->receiver_.Restore(state.receiver, now) ||
+      !peer->sender_.Restore(state.sender, after_fault)) {
     return nullptr;
   }
-  if (mode == transport::SrtpSender::RestoreMode::kAfterFault) peer->receiver_.OnFault();
+  for (const MediaReceiver::Route& route : peer->receiver_.routes()) {
+    peer->srtp_receiver_->AddStream(route.ssrc);
+  }
   for (size_t i = 0; i < peer->sender_.size(); ++i) {
     const uint32_t rtx_ssrc = peer->sender_.stream(i).track().rtx_ssrc;
     if (rtx_ssrc == 0) continue;

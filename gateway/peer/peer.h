@@ -89,8 +89,7 @@ class Peer {
   std::optional<DropReason> HandleDtls(Packet& packet, const ClientAddress& from, Timestamp now,
                                        Outbox& out);
   // Authenticates and decrypts an RTP datagram in place, then passes it through its stream.
-  std::optional<DropReason> HandleRtp(PacketRef packet, Timestamp received,
-                                      rtp::TrackPacket& out);
+  std::optional<DropReason> HandleRtp(PacketRef packet, Timestamp received, rtp::TrackPacket& out);
   // Retransmissions go straight to `out`; what concerns others is in `outcome`.
   std::optional<DropReason> HandleRtcp(Packet& packet, Timestamp received, Timestamp now,
                                        RtcpOutcome& outcome, Outbox& out);
@@ -130,16 +129,18 @@ class Peer {
     rtp::MediaParameters media;
     MediaReceiver::State receiver;
     MediaSender::State sender;
+    // What goes on being understood of the client's DTLS; empty when keys were injected.
+    std::optional<transport::DtlsSession::Connected> dtls;
     template <typename F>
     void Fields(F&& f) {
-      f(id, ice, keys, srtp_sender, srtp_receiver, media, receiver, sender);
+      f(id, ice, keys, srtp_sender, srtp_receiver, media, receiver, sender, dtls);
     }
   };
   // Empty while the client is still in its handshake: libssl cannot be carried over, the client
   // joins again.
   std::optional<State> Export() const;
   // A connected peer continued from its state. kAfterFault skips every SRTP index the former owner
-  // may have used. Empty if the state is not consistent.
+  // may have used, which its limits tell. Empty if the state is not consistent.
   static std::unique_ptr<Peer> Restore(PeerContext& context, const State& state,
                                        transport::SrtpSender::RestoreMode mode, Timestamp now);
   // The next outgoing sequence number of a send track, as its SRTP index.
@@ -150,11 +151,14 @@ class Peer {
   void Connect(const transport::SrtpKeys& keys);
   void AddSendStreams();
   void LiftIndexLimits();
-  void SendDtls(std::vector<std::vector<uint8_t>>& flight, const ClientAddress& to, Outbox& out);
+  void SendDtls(const transport::Datagrams& flight, const ClientAddress& to, Outbox& out);
   void HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, Timestamp now,
                         RtcpOutcome& outcome, Outbox& out);
   void HandleNack(const rtp::GenericNack& nack, Timestamp now, Outbox& out);
   void SendReports(Timestamp now, Outbox& out);
+  // Writes one compound; `next_track` goes on where the one before had no more room. False if there
+  // is nothing to say.
+  bool WriteReports(Timestamp now, size_t& next_track, ByteWriter& out);
   void SendFeedback(Timestamp now, Outbox& out);
   void SendRtcp(PacketRef packet, Outbox& out);
   // A packet from the pool for RTCP, or nothing (counted).

@@ -40,7 +40,9 @@ class NtpTime {
   uint64_t value_ = 0;
 };
 
+// A negative span (two stamps of one turn) counts as none.
 constexpr uint32_t ToCompactNtp(TimeDelta span) {
+  if (span < TimeDelta::Zero()) return 0;
   return static_cast<uint32_t>(static_cast<uint64_t>(span.us()) * 65536 / 1'000'000);
 }
 constexpr TimeDelta FromCompactNtp(uint32_t compact) {

@@ -32,11 +32,13 @@ struct FeedbackOptions {
   bool transport_cc = false;
   bool remb = false;
   bool reduced_size = false;  // a=rtcp-rsize (RFC 5506)
+  // The client may ask for its round trip by receiver reference time (RFC 3611, 4.4), "rrtr".
+  bool reference_time = false;
 
   bool operator==(const FeedbackOptions&) const = default;
   template <typename F>
   void Fields(F&& f) {
-    f(nack, pli, fir, transport_cc, remb, reduced_size);
+    f(nack, pli, fir, transport_cc, remb, reduced_size, reference_time);
   }
 };
 

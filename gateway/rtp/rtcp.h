@@ -224,10 +224,12 @@ void WriteDlrr(uint32_t sender_ssrc, std::span<const ExtendedReport::Dlrr> items
 struct FeedbackArrival {
   int64_t sequence = 0;  // Unwrapped.
   TimeDelta time;        // Since the receiver's reference zero; never negative.
-  template <typename F>
-  void Fields(F&& f) {
-    f(sequence, time);
-  }
+};
+struct FeedbackHeader {
+  uint32_t sender_ssrc = 0;
+  uint32_t media_ssrc = 0;
+  int64_t base_sequence = 0;  // Unwrapped.
+  uint8_t feedback_count = 0;
 };
 // Writes one feedback packet for base_sequence up to the last of `arrivals`, which is sorted by
 // sequence and not empty. Packets not listed are reported as not received. Stops early when the
@@ -235,8 +237,7 @@ struct FeedbackArrival {
 // how many of `arrivals` were reported, so that the caller goes on with a next packet. Returns 0
 // and writes nothing when not even the first goes in: out.ok() is false if for want of room, true
 // if it is not within 65535 packets from base_sequence on.
-size_t WriteTransportFeedback(uint32_t sender_ssrc, uint32_t media_ssrc, int64_t base_sequence,
-                              std::span<const FeedbackArrival> arrivals, uint8_t feedback_count,
-                              ByteWriter& out);
+size_t WriteTransportFeedback(const FeedbackHeader& header,
+                              std::span<const FeedbackArrival> arrivals, ByteWriter& out);
 
 }  // namespace vigil::rtp

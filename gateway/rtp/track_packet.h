@@ -63,9 +63,9 @@ struct Rewrite {
   bool has_counters = false;
   PictureCounters counters;
   uint16_t frame_number = 0;  // AV1 dependency descriptor, if the packet has one.
-  // Of the feed's publisher, once its sender reports have told it.
+  // As in ClockMapping; empty while the source's clock is not known.
   std::optional<int64_t> publisher_clock_offset;
-  bool first_of_feed = false;  // The slot begins to carry this feed.
+  bool first_of_feed = false;  // The slot begins to carry this feed, or another layer of it.
 };
 
 }  // namespace vigil::rtp

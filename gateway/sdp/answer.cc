@@ -268,6 +268,7 @@ void AnswerMaker::KeepFeedback(const MediaSection& offered, AnsweredSection& ans
                            : feedback == "ccm fir"                      ? &options.fir
                            : feedback == "transport-cc" && transport_cc ? &options.transport_cc
                            : feedback == "goog-remb" && !transport_cc   ? &options.remb
+                           : feedback == "rrtr"                         ? &options.reference_time
                                                                         : nullptr;
       if (option == nullptr) continue;
       *option = true;

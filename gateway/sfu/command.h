@@ -111,8 +111,8 @@ struct RemoveRelay {
   uint32_t to_worker = 0;
 };
 
-using Command = std::variant<CreatePeer, ClosePeer, RestartIce, AssignSlot, SelectLayer,
-                             RequestKeyframe, AttachRemoteFeed, DetachRemoteFeed, AddRelay,
-                             RemoveRelay>;
+using Command =
+    std::variant<CreatePeer, ClosePeer, RestartIce, AssignSlot, SelectLayer, RequestKeyframe,
+                 AttachRemoteFeed, DetachRemoteFeed, AddRelay, RemoveRelay>;
 
 }  // namespace vigil::sfu

@@ -12,10 +12,6 @@ namespace {
 // must not see two frames with one timestamp. Sound advances by one usual packet.
 constexpr TimeDelta kLeastVideoStep = TimeDelta::Millis(10);
 constexpr TimeDelta kLeastAudioStep = TimeDelta::Millis(20);
-// Seconds that an owner may have gone on after its last known state, at most.
-constexpr int64_t kUnknownPast = 2;
-// Pictures a second. Twice that must stay below half the range of a TL0 index.
-constexpr int64_t kMostPictures = 60;
 
 }  // namespace
 
@@ -37,7 +33,9 @@ std::optional<DropReason> Forwarder::Forward(const rtp::TrackPacket& packet, uin
     TakeOver(packet, clock_rate, now);
     rewrite.first_of_feed = true;
   }
-  if (packet.payload.empty() && packet.sequence > highest_in_) {
+  const bool newest = packet.sequence > highest_in_;
+  if (newest && packet.sequence - highest_in_ - 1 > kMaxGap) Leap(packet.sequence);
+  if (newest && packet.payload.empty()) {
     DropFromStream(packet.sequence);
     return DropReason::kPaddingOnly;
   }
@@ -53,7 +51,7 @@ std::optional<DropReason> Forwarder::Forward(const rtp::TrackPacket& packet, uin
   }
   rewrite.sequence = *sequence;
   rewrite.timestamp = static_cast<uint32_t>(timestamp);
-  MapCounters(packet, rewrite);
+  MapCounters(packet, newest, rewrite);
   return std::nullopt;
 }
 
@@ -99,55 +97,58 @@ void Forwarder::DropFromStream(int64_t source) {
   ranges_[range_count_++] = next;
 }
 
+void Forwarder::Leap(int64_t source) {
+  floor_ = source;
+  highest_in_ = source - 1;
+  next_sequence_ += kMaxGap;
+  ranges_[0] = {source, next_sequence_ - source};
+  range_count_ = 1;
+}
+
 void Forwarder::SkipTo(int64_t sequence) {
   if (sequence <= next_sequence_) return;
-  // The former owner may have begun the stream, in the time since its state was known, with the
-  // timestamps that we would begin with. Later ones are told from real time.
-  if (last_sent_at_.IsLongAgo()) {
-    last_timestamp_ += kUnknownPast * (kind_ == rtp::MediaKind::kVideo ? 90'000 : 48'000);
-  }
-  // It may have counted pictures, too. One source's go on by its own; the next starts above.
-  for (Counter* counter : {&picture_id_, &tl0_, &frame_}) {
-    counter->last += kUnknownPast * kMostPictures;
-  }
   const int64_t jump = sequence - next_sequence_;
   next_sequence_ = sequence;
   if (range_count_ == 0) return;
+  // Late packets would get numbers from before the jump, which the former owner may have used.
   floor_ = highest_in_ + 1;
   ranges_[0] = {floor_, ranges_[range_count_ - 1].offset + jump};
   range_count_ = 1;
 }
 
-int64_t Forwarder::Counter::Map(uint16_t value, int bits) {
+bool Forwarder::IsConsistent() const { return range_count_ <= kMaxRanges; }
+
+int64_t Forwarder::Counter::Map(uint16_t value, int bits, bool newest) {
   if (!source) {
     source = value;
     offset = last + 1 - value;
   }
-  // The value nearest to the last one, modulo 2^bits.
-  const int64_t range = int64_t{1} << bits;
-  const int64_t ahead = (value - *source) & (range - 1);
-  source = *source + (ahead >= range / 2 ? ahead - range : ahead);
-  const int64_t out = *source + offset;
-  last = std::max(last, out);
-  return out;
+  const int64_t mask = (int64_t{1} << bits) - 1;
+  if (!newest) return *source - ((*source - value) & mask) + offset;
+  *source += (value - *source) & mask;
+  last = *source + offset;
+  return last;
 }
 
-void Forwarder::MapCounters(const rtp::TrackPacket& packet, rtp::Rewrite& rewrite) {
+void Forwarder::MapCounters(const rtp::TrackPacket& packet, bool newest, rtp::Rewrite& rewrite) {
   // The id goes out with 15 bits whatever the source's width.
-  const auto map_picture_id = [this, &rewrite](std::optional<uint16_t> id, bool is_15_bits) {
+  const auto map_picture_id = [this, newest, &rewrite](std::optional<uint16_t> id,
+                                                       bool is_15_bits) {
     if (!id) return;
     rewrite.counters.picture_id =
-        static_cast<uint16_t>(picture_id_.Map(*id, is_15_bits ? 15 : 7) & 0x7fff);
+        static_cast<uint16_t>(picture_id_.Map(*id, is_15_bits ? 15 : 7, newest) & 0x7fff);
   };
-  const auto map_tl0 = [this, &rewrite](std::optional<uint8_t> index) {
-    if (index) rewrite.counters.tl0_picture_index = static_cast<uint8_t>(tl0_.Map(*index, 8));
+  const auto map_tl0 = [this, newest, &rewrite](std::optional<uint8_t> index) {
+    if (index)
+      rewrite.counters.tl0_picture_index = static_cast<uint8_t>(tl0_.Map(*index, 8, newest));
   };
   if (const auto* vp8 = std::get_if<rtp::Vp8Descriptor>(&packet.content.descriptor)) {
     rewrite.has_counters = true;
     map_picture_id(vp8->picture_id, vp8->picture_id_is_15_bits);
     map_tl0(vp8->tl0_picture_index);
     if (vp8->key_index) {
-      rewrite.counters.key_index = static_cast<uint8_t>(key_index_.Map(*vp8->key_index, 5) & 31);
+      rewrite.counters.key_index =
+          static_cast<uint8_t>(key_index_.Map(*vp8->key_index, 5, newest) & 31);
     }
   } else if (const auto* vp9 = std::get_if<rtp::Vp9Descriptor>(&packet.content.descriptor)) {
     rewrite.has_counters = true;
@@ -157,7 +158,7 @@ void Forwarder::MapCounters(const rtp::TrackPacket& packet, rtp::Rewrite& rewrit
   const std::span<const uint8_t> dependency = packet.extensions.dependency_descriptor;
   if (dependency.size() >= 3) {
     rewrite.frame_number = static_cast<uint16_t>(
-        frame_.Map(static_cast<uint16_t>(dependency[1] << 8 | dependency[2]), 16));
+        frame_.Map(static_cast<uint16_t>(dependency[1] << 8 | dependency[2]), 16, newest));
   }
 }
 

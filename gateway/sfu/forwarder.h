@@ -20,33 +20,37 @@ class Forwarder {
   // `first_sequence` below 2^15, so that the first wrap is counted right by SRTP.
   Forwarder(rtp::MediaKind kind, uint16_t first_sequence, uint32_t first_timestamp);
 
-  // To be restored into.
-  Forwarder() : Forwarder(rtp::MediaKind::kAudio, 0, 0) {}
-
   // The slot carries another source from the next packet (sound) or keyframe (picture) on.
   // Nothing of the old source is forwarded any more.
   void Begin();
   // The slot carries nothing.
   void Stop() { phase_ = Phase::kIdle; }
 
-  // Rewrites a packet of the current source, or says why it is not forwarded.
+  // Rewrites a packet of the current source, or says why it is not forwarded. Each source sequence
+  // number must come at most once.
   std::optional<DropReason> Forward(const rtp::TrackPacket& packet, uint32_t clock_rate,
                                     Timestamp now, rtp::Rewrite& rewrite);
+
+  // A source's leap is passed on as a gap of this many numbers at most. Over 1000, so that
+  // libwebrtc forgets the missing packets and asks for a keyframe; far under 32768, because the
+  // sequence is the SRTP index too: a publisher that leaps twice, and one lost packet, would
+  // otherwise cost the receiver its rollover counter for good (RFC 3711, 3.3.1).
+  static constexpr int64_t kMaxGap = 1024;
 
   // Continues at `sequence` or later (takeover: above every index that may have been used).
   void SkipTo(int64_t sequence);
 
-  // False for a restored state that no forwarder can have been in.
-  bool IsConsistent() const { return range_count_ <= kMaxRanges && phase_ <= Phase::kForwarding; }
+  // False if a restored state cannot be one of ours.
+  bool IsConsistent() const;
   bool waiting() const { return phase_ == Phase::kWaiting; }
   int64_t next_sequence() const { return next_sequence_; }
-  // What outgoing timestamps add to the current source's.
+  // What outgoing timestamps are above the current source's.
   int64_t timestamp_offset() const { return timestamp_offset_; }
 
   template <typename F>
   void Fields(F&& f) {
-    f(kind_, phase_, next_sequence_, floor_, highest_in_, ranges_, range_count_,
-      timestamp_offset_, last_timestamp_, last_sent_at_, picture_id_, tl0_, key_index_, frame_);
+    f(kind_, phase_, next_sequence_, floor_, highest_in_, ranges_, range_count_, timestamp_offset_,
+      last_timestamp_, last_sent_at_, picture_id_, tl0_, key_index_, frame_);
   }
 
  private:
@@ -62,12 +66,14 @@ class Forwarder {
   };
   // One wrapping counter of a codec, carried over a switch.
   struct Counter {
-    std::optional<int64_t> source;  // The last source value, unwrapped.
+    std::optional<int64_t> source;  // Of the newest packet, unwrapped.
     int64_t offset = 0;
     int64_t last = -1;  // Highest one sent.
 
-    // `value` wraps at 2^bits; the result does not wrap.
-    int64_t Map(uint16_t value, int bits);
+    // `value` wraps at 2^bits; the result does not wrap. Values of the newest packet so far only
+    // rise and those of a late one are at or below it, so that a gap, or a packet's delay, of up to
+    // 2^bits pictures is told right, not of half as many.
+    int64_t Map(uint16_t value, int bits, bool newest);
     // The next source starts behind the last value sent.
     void Leave() { source.reset(); }
     template <typename F>
@@ -79,7 +85,9 @@ class Forwarder {
   void TakeOver(const rtp::TrackPacket& packet, uint32_t clock_rate, Timestamp now);
   std::optional<int64_t> MapSequence(int64_t source) const;
   void DropFromStream(int64_t source);
-  void MapCounters(const rtp::TrackPacket& packet, rtp::Rewrite& rewrite);
+  // A new start at `source`, which is too far ahead to be waited for.
+  void Leap(int64_t source);
+  void MapCounters(const rtp::TrackPacket& packet, bool newest, rtp::Rewrite& rewrite);
 
   // Reordering reaches back over at most this many deliberate drops.
   static constexpr size_t kMaxRanges = 16;

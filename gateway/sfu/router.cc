@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/base/archive.h"
 #include "gateway/base/check.h"
 
 namespace vigil::sfu {
@@ -113,6 +114,7 @@ void Router::AddSlot(SlotKey key, const rtp::SendTrack& track) {
 void Router::OpenSlotsOf(PeerId peer, RouterOutput& out) {
   for (auto it = slots_.lower_bound({peer, 0}); it != slots_.end() && it->first.peer == peer;
        ++it) {
+    if (it->second.open) continue;
     it->second.open = true;
     OnKeyframeRequest(it->first, out);
   }
@@ -199,16 +201,15 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now, R
   VIGIL_CHECK(it != feeds_.end());
   Feed& feed = it->second;
   Track& track = feed.Of(packet.kind);
-  VIGIL_CHECK(packet.layer < track.last_packet.size());
-  track.last_packet[packet.layer] = now;
-  if (!track.current || *track.current != packet.codec) track.current = packet.codec;
-  if (packet.first_of_stream) {
-    RestartSource(track, packet.layer);
-    // The keyframe that the new stream began with was lost, and no receiver can see that.
-    if (packet.kind == rtp::MediaKind::kVideo && !packet.content.starts_keyframe) {
-      out.wishes.push_back({id, packet.layer});
-    }
+  if (packet.layer >= track.last_packet.size()) {
+    // A feed of another worker was attached with fewer layers than it has.
+    ++copies_;
+    drops_.Add(DropReason::kLayerNotWanted);
+    return;
   }
+  track.last_packet[packet.layer] = now;
+  track.current = packet.codec;
+  if (packet.first_of_stream) RestartSource(track, packet, out);
   if (track.slots.empty() && feed.relays.empty()) {
     ++copies_;
     drops_.Add(DropReason::kNoSubscriber);
@@ -224,10 +225,12 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now, R
   }
 }
 
-void Router::RestartSource(Track& track, uint8_t layer) {
-  track.clocks[layer] = {};
+void Router::RestartSource(Track& track, const rtp::TrackPacket& packet, RouterOutput& out) {
+  track.clocks[packet.layer] = {};
   for (Slot* slot : track.slots) {
-    if (slot->layer == layer) slot->forwarder.Begin();
+    if (slot->layer != packet.layer) continue;
+    slot->forwarder.Begin();
+    if (!packet.content.starts_keyframe) OnKeyframeRequest(slot->key, out);
   }
 }
 
@@ -236,36 +239,23 @@ std::optional<DropReason> Router::ForwardTo(Slot& slot, Track& track,
                                             RouterOutput& out) {
   if (!slot.open) return DropReason::kPeerNotConnected;
   if (packet.layer != slot.layer || slot.forwarder.waiting()) {
-    const bool better = slot.forwarder.waiting() || IsBetterLayer(slot, track, packet.layer, now);
-    if (!better) return DropReason::kLayerNotWanted;
-    if (slot.track.kind == rtp::MediaKind::kVideo && !packet.content.starts_keyframe) {
-      if (track.last_packet.size() > 1) out.wishes.push_back({slot.feed, packet.layer});
-      return slot.forwarder.waiting() ? DropReason::kWaitingForKeyframe
-                                      : DropReason::kLayerNotWanted;
-    }
-    slot.layer = packet.layer;
+    const std::optional<DropReason> refused = ChooseLayer(slot, track, packet, now, out);
+    if (refused) return refused;
+  }
+  if (!ChoosePayload(slot, packet.codec, out)) {
+    // Should the codec come back, it does so with a keyframe, and without a gap.
     slot.forwarder.Begin();
-  }
-  if (!slot.payload_index || slot.codec != packet.codec) {
-    slot.codec = packet.codec;
-    slot.payload_index = FindPayload(slot.track, packet.codec);
-  }
-  if (!slot.payload_index) {
-    if (!slot.mismatch_reported) out.events.push_back(SlotCodecMismatch{slot.key, slot.feed});
-    slot.mismatch_reported = true;
     return DropReason::kCodecMismatch;
   }
   Delivery delivery{.slot = slot.key, .rewrite = {.payload_index = *slot.payload_index}};
   const std::optional<DropReason> dropped =
       slot.forwarder.Forward(packet, rtp::ClockRateOf(packet.codec.type), now, delivery.rewrite);
   if (dropped) return dropped;
-  if (track.clocks[slot.layer].IsKnown()) {
-    delivery.rewrite.publisher_clock_offset = track.clocks[slot.layer].publisher_clock_offset;
-  }
+  const rtp::ClockMapping& clock = track.clocks[slot.layer];
+  if (clock.IsKnown()) delivery.rewrite.publisher_clock_offset = clock.publisher_clock_offset;
   if (delivery.rewrite.first_of_feed) {
-    if (const std::optional<ClockUpdate> clock = ClockOf(slot, track)) {
-      out.clocks.push_back(*clock);
-    }
+    // Also when it is not known: reports by the clock of the source before would be wrong.
+    out.clocks.push_back({slot.key, ClockOf(slot, track)});
     if (!slot.announced) {
       out.events.push_back(SlotSwitched{slot.key, slot.feed, now - slot.assigned_at});
       slot.announced = true;
@@ -276,9 +266,54 @@ std::optional<DropReason> Router::ForwardTo(Slot& slot, Track& track,
   return std::nullopt;
 }
 
-// Whether the slot should move from its layer to this one, which is being sent.
+// Of a packet that is not of the slot's layer, or of a slot that waits: the slot goes over to its
+// layer if that is better and a keyframe starts here, or else says why not.
+std::optional<DropReason> Router::ChooseLayer(Slot& slot, const Track& track,
+                                              const rtp::TrackPacket& packet, Timestamp now,
+                                              RouterOutput& out) {
+  if (!IsBetterLayer(slot, track, packet.layer, now)) return DropReason::kLayerNotWanted;
+  const bool waiting = slot.forwarder.waiting();
+  if (packet.payload.empty()) {
+    return waiting ? DropReason::kPaddingOnly : DropReason::kLayerNotWanted;
+  }
+  if (slot.track.kind == rtp::MediaKind::kVideo && !packet.content.starts_keyframe) {
+    // Without simulcast the wish made when the slot was assigned stands until it is met.
+    if (track.last_packet.size() > 1) out.wishes.push_back({slot.feed, packet.layer});
+    return waiting ? DropReason::kWaitingForKeyframe : DropReason::kLayerNotWanted;
+  }
+  slot.layer = packet.layer;
+  slot.forwarder.Begin();
+  return std::nullopt;
+}
+
+// Finds the slot's payload mapping for the codec; false, and reported once, if it has none.
+bool Router::ChoosePayload(Slot& slot, const rtp::Codec& codec, RouterOutput& out) {
+  if (!slot.payload_index || slot.codec != codec) {
+    slot.codec = codec;
+    slot.payload_index = FindPayload(slot.track, codec);
+  }
+  if (slot.payload_index) return true;
+  if (!slot.mismatch_reported) out.events.push_back(SlotCodecMismatch{slot.key, slot.feed});
+  slot.mismatch_reported = true;
+  return false;
+}
+
+bool Router::IsSent(const Track& track, uint8_t layer, Timestamp now) {
+  return now - track.last_packet[layer] < kLayerTimeout;
+}
+
+// Whether the slot should carry this layer, which is being sent, rather than its own. A waiting
+// slot has none of its own: it takes the first keyframe that it wants, or any if no layer it wants
+// is being sent, and changes to a better one later.
 bool Router::IsBetterLayer(const Slot& slot, const Track& track, uint8_t layer, Timestamp now) {
-  const bool current_is_sent = now - track.last_packet[slot.layer] < kLayerTimeout;
+  if (slot.forwarder.waiting()) {
+    if (layer <= slot.wanted_layer) return true;
+    for (uint8_t i = 0; i < layer; ++i) {
+      if (IsSent(track, i, now)) return false;
+    }
+    return true;
+  }
+  const bool current_is_sent = IsSent(track, slot.layer, now);
   const bool current_is_wanted = slot.layer <= slot.wanted_layer;
   if (layer <= slot.wanted_layer) {
     return !current_is_sent || !current_is_wanted || layer > slot.layer;
@@ -287,19 +322,16 @@ bool Router::IsBetterLayer(const Slot& slot, const Track& track, uint8_t layer, 
   return !current_is_sent || (!current_is_wanted && layer < slot.layer);
 }
 
-std::optional<ClockUpdate> Router::ClockOf(const Slot& slot, const Track& track) {
+rtp::ClockMapping Router::ClockOf(const Slot& slot, const Track& track) {
   rtp::ClockMapping clock = track.clocks[slot.layer];
-  if (!clock.IsKnown() || slot.forwarder.waiting()) return std::nullopt;
-  clock.rtp += slot.forwarder.timestamp_offset();
-  return ClockUpdate{slot.key, clock};
+  if (clock.IsKnown()) clock.rtp += slot.forwarder.timestamp_offset();
+  return clock;
 }
 
 void Router::OnKeyframeRequest(SlotKey key, RouterOutput& out) {
   const Slot* slot = FindSlot(key);
-  if (slot == nullptr || slot->feed.IsNone() || !slot->open ||
-      slot->track.kind != rtp::MediaKind::kVideo) {
-    return;
-  }
+  if (slot == nullptr || slot->feed.IsNone() || !slot->open) return;
+  if (slot->track.kind != rtp::MediaKind::kVideo) return;
   const auto it = feeds_.find(slot->feed);
   VIGIL_CHECK(it != feeds_.end());
   const Track& track = it->second.Of(rtp::MediaKind::kVideo);
@@ -316,15 +348,18 @@ void Router::OnClock(FeedId feed, rtp::MediaKind kind, uint8_t layer,
   if (layer >= track.clocks.size()) return;
   track.clocks[layer] = clock;
   for (const Slot* slot : track.slots) {
-    if (slot->layer != layer) continue;
-    if (const std::optional<ClockUpdate> update = ClockOf(*slot, track)) {
-      out.clocks.push_back(*update);
-    }
+    if (slot->layer != layer || slot->forwarder.waiting()) continue;
+    out.clocks.push_back({slot->key, ClockOf(*slot, track)});
   }
 }
 
 void Router::SkipTo(SlotKey key, int64_t sequence) {
   if (Slot* slot = FindSlot(key)) slot->forwarder.SkipTo(sequence);
+}
+
+uint8_t Router::LayersOf(FeedId id) const {
+  const auto it = feeds_.find(id);
+  return it == feeds_.end() ? 0 : std::max<uint8_t>(it->second.parameters.layers, 1);
 }
 
 std::span<const uint32_t> Router::RelaysOf(FeedId id) const {
@@ -343,7 +378,7 @@ Router::Slot* Router::FindSlot(SlotKey key) {
   return it == slots_.end() ? nullptr : &it->second;
 }
 
-Router::State Router::Export() const {
+Router::State Router::Export(Timestamp now) const {
   State state;
   state.rng = rng_;
   for (const FeedId id : feed_order_) {
@@ -359,43 +394,56 @@ Router::State Router::Export() const {
                            .feed = slot.feed,
                            .wanted_layer = slot.wanted_layer,
                            .layer = slot.layer,
-                           .forwarder = slot.forwarder,
+                           .forwarder = WriteArchive(slot.forwarder, now),
                            .assigned_at = slot.assigned_at,
                            .announced = slot.announced,
-                           .open = slot.open});
+                           .open = slot.open,
+                           .mismatch_reported = slot.mismatch_reported});
   }
   return state;
 }
 
 bool Router::Restore(const State& state, Timestamp now) {
-  rng_ = state.rng;
   for (const FeedState& feed : state.feeds) {
     if (!AddFeed(feed.parameters).ok()) return false;
     Feed& restored = feeds_.at(feed.parameters.feed);
     restored.relays = feed.relays;
-    for (size_t kind = 0; kind < 2; ++kind) {
-      if (feed.clocks[kind].size() == restored.tracks[kind].clocks.size()) {
-        restored.tracks[kind].clocks = feed.clocks[kind];
-      }
+    for (size_t kind = 0; kind < restored.tracks.size(); ++kind) {
+      Track& track = restored.tracks[kind];
+      if (feed.clocks[kind].size() != track.clocks.size()) return false;
+      track.clocks = feed.clocks[kind];
+      // In doubt every layer is being sent: one that is not shows soon, and slots must not wander
+      // because the first packet was not of theirs.
+      std::fill(track.last_packet.begin(), track.last_packet.end(), now);
     }
   }
   for (const SlotState& slot : state.slots) {
-    if (!slot.forwarder.IsConsistent() || slots_.contains(slot.key)) return false;
-    AddSlot(slot.key, slot.track);
-    Slot& restored = slots_.at(slot.key);
-    const auto feed = feeds_.find(slot.feed);
-    if (feed != feeds_.end()) Subscribe(restored, feed->second, slot.assigned_at);
-    restored.wanted_layer = slot.wanted_layer;
-    restored.layer = slot.layer;
-    // Its layer counts as being sent, or the first packet of any other would look better.
-    if (feed != feeds_.end() && slot.layer < feed->second.Of(slot.track.kind).last_packet.size()) {
-      feed->second.Of(slot.track.kind).last_packet[slot.layer] = now;
-    }
-    restored.announced = slot.announced;
-    restored.open = slot.open;
-    restored.forwarder = slot.forwarder;
+    if (!RestoreSlot(slot, now)) return false;
   }
   rng_ = state.rng;
+  return true;
+}
+
+bool Router::RestoreSlot(const SlotState& state, Timestamp now) {
+  Forwarder forwarder(state.track.kind, 1, 0);
+  ArchiveReader reader(state.forwarder, now);
+  reader(forwarder);
+  if (!reader.ok() || !forwarder.IsConsistent() || HasSlot(state.key)) return false;
+  AddSlot(state.key, state.track);
+  Slot& slot = slots_.at(state.key);
+  slot.open = state.open;
+  slot.wanted_layer = state.wanted_layer;
+  const auto feed = feeds_.find(state.feed);
+  if (feed != feeds_.end()) {
+    if (state.layer >= feed->second.Of(state.track.kind).last_packet.size()) return false;
+    Subscribe(slot, feed->second, state.assigned_at);
+    slot.layer = state.layer;
+    slot.announced = state.announced;
+    slot.mismatch_reported = state.mismatch_reported;
+  }
+  slot.forwarder = forwarder;
+  // Its publisher was in its handshake and will join anew.
+  if (slot.feed.IsNone()) slot.forwarder.Stop();
   return true;
 }
 

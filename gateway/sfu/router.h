@@ -34,7 +34,8 @@ struct KeyframeWish {
   uint8_t layer = 0;
 };
 
-// A slot's source clock in outgoing timestamps, for its sender reports.
+// A slot's source clock in outgoing timestamps, for its sender reports; unknown after a switch to a
+// source that has not reported yet.
 struct ClockUpdate {
   SlotKey slot;
   rtp::ClockMapping clock;
@@ -85,8 +86,10 @@ class Router {
   absl::Status AddRelay(FeedId feed, uint32_t worker);
   absl::Status RemoveRelay(FeedId feed, uint32_t worker);
   // A new slot is closed: it can be assigned, but nothing is forwarded before its peer is there to
-  // take it, so that outgoing counters begin with the first packet that is really sent.
+  // take it, so that outgoing counters begin with the first packet that is really sent: otherwise
+  // they could run ahead of the receiver's rollover counter (RFC 3711, 3.3.1).
   void AddSlot(SlotKey key, const rtp::SendTrack& track);
+  // Asks for the keyframes that the slots have been waiting for.
   void OpenSlotsOf(PeerId peer, RouterOutput& out);
   void RemoveSlotsOf(PeerId peer);
 
@@ -107,6 +110,9 @@ class Router {
   void SkipTo(SlotKey slot, int64_t sequence);
 
   bool HasFeed(FeedId feed) const { return feeds_.contains(feed); }
+  bool HasSlot(SlotKey slot) const { return slots_.contains(slot); }
+  // Simulcast layers of the feed's picture, at least 1; 0 for an unknown feed.
+  uint8_t LayersOf(FeedId feed) const;
   // Empty for an unknown feed.
   std::span<const uint32_t> RelaysOf(FeedId feed) const;
   FeedId FeedOf(SlotKey slot) const;
@@ -123,13 +129,15 @@ class Router {
     FeedId feed;
     uint8_t wanted_layer = 255;
     uint8_t layer = 0;
-    Forwarder forwarder;
+    std::vector<uint8_t> forwarder;  // Archive of the Forwarder.
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;
     bool open = false;
+    bool mismatch_reported = false;
     template <typename F>
     void Fields(F&& f) {
-      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced, open);
+      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced, open,
+        mismatch_reported);
     }
   };
   struct FeedState {
@@ -150,8 +158,8 @@ class Router {
       f(feeds, slots, rng);
     }
   };
-  State Export() const;
-  // Into a fresh router. False if the state contradicts itself.
+  State Export(Timestamp now) const;
+  // Into a fresh router. False if the state cannot be one of ours.
   bool Restore(const State& state, Timestamp now);
 
  private:
@@ -164,22 +172,22 @@ class Router {
     uint8_t layer = 0;
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;  // SlotSwitched was reported for this assignment.
-    bool open = false;
+    bool open = false;       // Its peer can be sent to.
     // The payload mapping of the codec that came last: codecs change rarely.
     rtp::Codec codec;
     std::optional<uint8_t> payload_index;
     bool mismatch_reported = false;
   };
   struct Track {
-    std::vector<rtp::Codec> codecs;        // Empty: the feed has no such track.
-    std::optional<rtp::Codec> current;     // Of the last packet.
+    std::vector<rtp::Codec> codecs;         // Empty: the feed has no such track.
+    std::optional<rtp::Codec> current;      // Of the last packet.
     std::vector<rtp::ClockMapping> clocks;  // By layer.
-    std::vector<Timestamp> last_packet;    // By layer.
+    std::vector<Timestamp> last_packet;     // By layer.
     std::vector<Slot*> slots;
   };
   struct Feed {
     FeedParameters parameters;
-    std::array<Track, 2> tracks;  // By MediaKind.
+    std::array<Track, 2> tracks;   // By MediaKind.
     std::vector<uint32_t> relays;  // Ascending worker indexes.
     Track& Of(rtp::MediaKind kind) { return tracks[static_cast<size_t>(kind)]; }
   };
@@ -188,11 +196,18 @@ class Router {
   static absl::Status CheckFits(const Slot& slot, const Feed& feed);
   void Unsubscribe(Slot& slot);
   void Subscribe(Slot& slot, Feed& feed, Timestamp now);
-  static void RestartSource(Track& track, uint8_t layer);
+  void RestartSource(Track& track, const rtp::TrackPacket& packet, RouterOutput& out);
+  static bool IsSent(const Track& track, uint8_t layer, Timestamp now);
   static bool IsBetterLayer(const Slot& slot, const Track& track, uint8_t layer, Timestamp now);
+  static std::optional<DropReason> ChooseLayer(Slot& slot, const Track& track,
+                                               const rtp::TrackPacket& packet, Timestamp now,
+                                               RouterOutput& out);
+  bool RestoreSlot(const SlotState& state, Timestamp now);
+  static bool ChoosePayload(Slot& slot, const rtp::Codec& codec, RouterOutput& out);
   std::optional<DropReason> ForwardTo(Slot& slot, Track& track, const rtp::TrackPacket& packet,
                                       Timestamp now, RouterOutput& out);
-  static std::optional<ClockUpdate> ClockOf(const Slot& slot, const Track& track);
+  // Unknown while the source's is.
+  static rtp::ClockMapping ClockOf(const Slot& slot, const Track& track);
 
   Rng rng_;
   absl::flat_hash_map<FeedId, Feed> feeds_;

@@ -6,20 +6,45 @@
 namespace vigil::stream {
 namespace {
 
-// The least room a feedback packet is begun in: header, chunks over the widest gap, some deltas.
-constexpr size_t kLeastRoom = 64;
+// How far before the first packet the zero of reported times lies, so that a stamp which runs
+// backwards stays positive.
+constexpr TimeDelta kMargin = TimeDelta::Seconds(10);
+// A gap wider than this is a sender that began anew, not a loss: it is not reported packet by
+// packet. Four chunks of a feedback at most.
+constexpr int64_t kWidestGap = 0x3fff;
+// A packet that was overtaken by at most this many is reported though its number has been reported
+// as missing; libwebrtc's sender then takes its loss back.
+constexpr int64_t kMaxLate = 1000;
+
+// How many of the first of `arrivals` have consecutive numbers below `end`.
+size_t LateRun(std::span<const rtp::FeedbackArrival> arrivals, int64_t end) {
+  size_t n = 0;
+  while (n < arrivals.size() && arrivals[n].sequence < end &&
+         arrivals[n].sequence == arrivals[0].sequence + static_cast<int64_t>(n)) {
+    ++n;
+  }
+  return n;
+}
 
 }  // namespace
 
 void ArrivalLog::OnPacket(uint16_t sequence, Timestamp received) {
-  if (arrivals_.size() >= kMaxArrivals) return;
-  if (arrivals_.capacity() == 0) arrivals_.reserve(kMaxArrivals / 8);
   const int64_t unwrapped = sequences_.Unwrap(sequence);
-  // The zero lies a second back, so that a stamp which runs backwards stays positive.
-  if (!zero_ || received < *zero_) zero_ = received - TimeDelta::Seconds(1);
+  if (arrivals_.size() >= kMaxArrivals) {
+    // Not reported at all: neither as arrived, nor as lost with those before it.
+    overflowed_ = true;
+    return;
+  }
+  if (arrivals_.capacity() == 0) arrivals_.reserve(kMaxArrivals / 8);
+  if (!zero_ || received < *zero_) {
+    // The step shows in the next feedback, at its first packet; those before keep their distances.
+    const Timestamp zero = received - kMargin;
+    const TimeDelta shift = zero_ ? *zero_ - zero : TimeDelta::Zero();
+    for (rtp::FeedbackArrival& arrival : arrivals_) arrival.time += shift;
+    zero_ = zero;
+  }
   if (!next_base_) next_base_ = unwrapped;
-  // Older than what was reported already: the sender has given it up, or is trying us.
-  if (unwrapped < *next_base_) return;
+  if (unwrapped < *next_base_ - kMaxLate) return;
   const rtp::FeedbackArrival arrival{unwrapped, received - *zero_};
   if (arrivals_.empty() || arrivals_.back().sequence < unwrapped) {
     arrivals_.push_back(arrival);
@@ -31,12 +56,7 @@ void ArrivalLog::OnPacket(uint16_t sequence, Timestamp received) {
     arrivals_.insert(it, arrival);
   }
   if (due_.IsNever()) due_ = received + kInterval;
-}
-
-void ArrivalLog::OnFault() {
-  arrivals_.clear();
-  next_base_.reset();
-  due_ = Timestamp::Never();
+  if (arrivals_.size() == kMaxArrivals) due_ = received;
 }
 
 bool ArrivalLog::WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp now,
@@ -46,22 +66,30 @@ bool ArrivalLog::WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp n
   std::span<const rtp::FeedbackArrival> rest = arrivals_;
   bool wrote = false;
   while (!rest.empty()) {
-    // Asking for more than there is room for would spoil what else is in this RTCP packet.
-    if (out.remaining() < kLeastRoom) break;
-    // A gap wider than a feedback can span: what lies in it is not reported (RFC-less, but
-    // libwebrtc's sender takes an unreported packet as lost after its history ends).
-    if (rest.front().sequence - *next_base_ > 0x3fff) next_base_ = rest.front().sequence;
-    const size_t reported = rtp::WriteTransportFeedback(sender_ssrc, media_ssrc, *next_base_, rest,
-                                                        feedback_count_, out);
+    if (rest.front().sequence - *next_base_ > kWidestGap) next_base_ = rest.front().sequence;
+    // Late ones go into a feedback of their own, which says nothing of the numbers between.
+    const size_t late = LateRun(rest, *next_base_);
+    const int64_t base = late > 0 ? rest.front().sequence : *next_base_;
+    // A write that finds no room spoils its writer, and what else is in the packet with it.
+    ByteWriter attempt = out;
+    const size_t reported =
+        rtp::WriteTransportFeedback({sender_ssrc, media_ssrc, base, feedback_count_},
+                                    late > 0 ? rest.first(late) : rest, attempt);
     if (reported == 0) break;
+    out = attempt;
     ++feedback_count_;
     wrote = true;
-    next_base_ = rest[reported - 1].sequence + 1;
+    next_base_ = std::max(*next_base_, rest[reported - 1].sequence + 1);
     rest = rest.subspan(reported);
   }
   arrivals_.erase(arrivals_.begin(), arrivals_.end() - static_cast<std::ptrdiff_t>(rest.size()));
   // What did not fit this RTCP packet goes with the next.
-  if (!arrivals_.empty()) due_ = now;
+  if (!arrivals_.empty()) {
+    due_ = now;
+  } else if (overflowed_) {
+    overflowed_ = false;
+    next_base_.reset();
+  }
   return wrote;
 }
 

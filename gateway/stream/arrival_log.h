@@ -18,31 +18,32 @@ class ArrivalLog {
  public:
   // libwebrtc expects feedback each 50 to 250 ms. A lower value reacts faster and costs more.
   static constexpr TimeDelta kInterval = TimeDelta::Millis(50);
-  // Packets remembered between two feedbacks; 50 ms at 100 Mb/s.
+  // Packets remembered between two feedbacks; 50 ms at 100 Mb/s. Feedback about so many is due at
+  // once.
   static constexpr size_t kMaxArrivals = 600;
 
   void OnPacket(uint16_t sequence, Timestamp received);
-  // Appends feedback packets for all that arrived since the last call, if feedback is due.
-  // False if nothing was written.
+  // Appends feedback packets for all that arrived since the last call, if feedback is due and as
+  // far as there is room; the rest stays due. False if nothing was written. `out` needs room for
+  // one packet (40 bytes) to make progress; out.ok() stays true without.
   bool WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp now, ByteWriter& out);
-  // What the former owner received since its state was known is not lost: feedback goes on with the
-  // next packet, and says nothing of those between.
-  void OnFault();
   Timestamp NextDeadline() const { return due_; }
 
   template <typename F>
   void Fields(F&& f) {
-    f(sequences_, next_base_, zero_, feedback_count_, arrivals_, due_);
+    f(sequences_, zero_, feedback_count_);
   }
 
  private:
   SequenceUnwrapper sequences_;
   std::vector<rtp::FeedbackArrival> arrivals_;  // Ascending by sequence, no duplicates.
-  // The first sequence not reported yet.
+  // The first sequence not reported yet. Not carried over a restore: arrivals are not either, and
+  // what the former owner saw must not be reported as lost.
   std::optional<int64_t> next_base_;
-  // Reference zero of the reported times: shortly before the first packet, never after one.
+  // Reference zero of the reported times: a while before the first packet, never after one.
   std::optional<Timestamp> zero_;
   uint8_t feedback_count_ = 0;
+  bool overflowed_ = false;
   Timestamp due_ = Timestamp::Never();
 };
 

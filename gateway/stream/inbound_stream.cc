@@ -10,6 +10,7 @@ InboundStream::InboundStream(const InboundStreamOptions& options) : options_(opt
 std::optional<DropReason> InboundStream::OnPacket(const rtp::PacketHeader& header,
                                                   size_t payload_size, Timestamp received,
                                                   bool recovered, Accepted& accepted) {
+  accepted = {};
   const bool first = !has_packets();
   // RTX repairs what is missing; before the first original packet nothing is.
   if (first && recovered) return DropReason::kTooOld;
@@ -21,22 +22,17 @@ std::optional<DropReason> InboundStream::OnPacket(const rtp::PacketHeader& heade
   if (sequence <= highest_ - kWindow) return DropReason::kTooOld;
   // RTX of what this side has never missed: a probe by retransmission, or a hostile sender.
   if (recovered && sequence > highest_) return DropReason::kTooOld;
-
-  accepted.newest = sequence > highest_;
-  if (accepted.newest && sequence > highest_ + 1) {
-    for (int64_t s = std::max(highest_ + 1, sequence - kWindow); s < sequence; ++s) {
-      seen_[static_cast<size_t>(s & (kWindow - 1)) / 64] &= ~(uint64_t{1} << (s & 63));
-    }
-    if (options_.nack && !losses_.OnGap(highest_ + 1, sequence, received)) {
-      accepted.lost_track = true;
-    }
-  }
-  if (!MarkSeen(sequence)) return DropReason::kDuplicate;
   if (!recovered) {
+    // A.3 counts what arrives, duplicates too: an original that its retransmission overtook was
+    // late, not lost.
     ++original_packets_;
     UpdateJitter(header.timestamp, received);
     last_arrival_ = received;
   }
+  accepted.newest = sequence > highest_;
+  if (!accepted.newest && WasSeen(sequence)) return DropReason::kDuplicate;
+  if (accepted.newest && !first) accepted.lost_track = !OnAdvance(sequence, received);
+  MarkSeen(sequence);
   // What was given up, or lies before the first packet, is of no use any more but does no harm.
   if (losses_.OnArrival(sequence) && recovered) ++counters_.recovered;
   if (accepted.newest) {
@@ -52,17 +48,21 @@ std::optional<DropReason> InboundStream::OnPacket(const rtp::PacketHeader& heade
   return std::nullopt;
 }
 
-// False if the packet has been here before. The bit of a new highest packet is stale and is
-// overwritten; bits between were cleared by the caller.
-bool InboundStream::MarkSeen(int64_t sequence) {
-  if (sequence <= highest_ && WasSeen(sequence)) return false;
-  seen_[static_cast<size_t>(sequence & (kWindow - 1)) / 64] |= uint64_t{1} << (sequence & 63);
-  return true;
+// Opens the gap, if any, in front of a new highest packet. False if it is too wide to be repaired.
+bool InboundStream::OnAdvance(int64_t sequence, Timestamp received) {
+  const int64_t first = highest_ + 1;
+  for (int64_t s = std::max(first, sequence - kWindow); s < sequence; ++s) {
+    seen_[Word(s)] &= ~Bit(s);
+  }
+  if (!options_.nack || sequence == first) return true;
+  const size_t on_list = losses_.size();
+  if (losses_.OnGap(first, sequence, received)) return true;
+  counters_.given_up += on_list + static_cast<uint64_t>(sequence - first);
+  return false;
 }
 
 bool InboundStream::WasSeen(int64_t sequence) const {
-  const uint64_t word = seen_[static_cast<size_t>(sequence & (kWindow - 1)) / 64];
-  return (word >> (sequence & 63) & 1) != 0;
+  return (seen_[Word(sequence)] & Bit(sequence)) != 0;
 }
 
 void InboundStream::UpdateJitter(uint32_t timestamp, Timestamp received) {
@@ -79,16 +79,15 @@ void InboundStream::UpdateJitter(uint32_t timestamp, Timestamp received) {
   last_transit_ = transit;
 }
 
-void InboundStream::OnKeyframe(int64_t) { ++counters_.keyframes; }
-
 void InboundStream::OnSenderReport(const rtp::SenderReport& report, Timestamp now) {
   last_sender_report_ = report.ntp.Compact();
   last_sender_report_at_ = now;
 }
 
-bool InboundStream::TakeNacks(Timestamp now, TimeDelta rtt, std::vector<uint16_t>& sequences) {
+bool InboundStream::TakeNacks(Timestamp now, TimeDelta rtt, size_t limit,
+                              std::vector<uint16_t>& sequences) {
   const size_t before = sequences.size();
-  const size_t given_up = losses_.TakeDue(now, rtt, sequences);
+  const size_t given_up = losses_.TakeDue(now, rtt, limit, sequences);
   counters_.nacks_sent += sequences.size() - before;
   counters_.given_up += given_up;
   return given_up > 0;
@@ -97,8 +96,7 @@ bool InboundStream::TakeNacks(Timestamp now, TimeDelta rtt, std::vector<uint16_t
 std::optional<rtp::ReportBlock> InboundStream::MakeReportBlock(Timestamp now) {
   if (!has_packets()) return std::nullopt;
   const auto expected = static_cast<uint64_t>(highest_ - base_sequence_ + 1);
-  const auto lost =
-      static_cast<int64_t>(expected) - static_cast<int64_t>(original_packets_);
+  const auto lost = static_cast<int64_t>(expected) - static_cast<int64_t>(original_packets_);
   const uint64_t expected_now = expected - reported_expected_;
   const int64_t lost_now = static_cast<int64_t>(expected_now) -
                            static_cast<int64_t>(original_packets_ - reported_packets_);
@@ -111,8 +109,7 @@ std::optional<rtp::ReportBlock> InboundStream::MakeReportBlock(Timestamp now) {
     block.fraction_lost = static_cast<uint8_t>(
         std::min<int64_t>(255, (lost_now << 8) / static_cast<int64_t>(expected_now)));
   }
-  block.cumulative_lost =
-      static_cast<int32_t>(std::clamp<int64_t>(lost, -0x800000, 0x7fffff));
+  block.cumulative_lost = static_cast<int32_t>(std::clamp<int64_t>(lost, -0x800000, 0x7fffff));
   block.extended_highest_sequence = static_cast<uint32_t>(highest_);
   block.jitter = static_cast<uint32_t>(jitter_);
   block.last_sender_report = last_sender_report_;
@@ -148,7 +145,7 @@ InboundStream::State InboundStream::Export() const {
 }
 
 // Of the packets before the export only the last 64 are told apart: those that were missing are
-// asked for again, later duplicates among older ones are stopped by SRTP on the way out.
+// asked for again; older ones count as seen, so that one of these which comes late is lost.
 InboundStream::InboundStream(const State& state, Timestamp now)
     : options_(state.options),
       counters_(state.counters),
@@ -168,7 +165,7 @@ InboundStream::InboundStream(const State& state, Timestamp now)
   for (int64_t n = 63; n >= 0; --n) {
     const int64_t sequence = highest_ - n;
     if ((state.recently_seen >> n & 1) != 0 || sequence < base_sequence_) continue;
-    seen_[static_cast<size_t>(sequence & (kWindow - 1)) / 64] &= ~(uint64_t{1} << (sequence & 63));
+    seen_[Word(sequence)] &= ~Bit(sequence);
     if (options_.nack) losses_.OnGap(sequence, sequence + 1, now);
   }
 }

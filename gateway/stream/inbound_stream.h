@@ -32,11 +32,11 @@ struct InboundStreamOptions {
 
 // What one stream has received; plain counters, monotonic except where RTP says otherwise.
 struct InboundCounters {
-  uint64_t packets = 0;
-  uint64_t bytes = 0;  // Payload only.
-  uint64_t recovered = 0;  // Came by RTX and filled a gap.
+  uint64_t packets = 0;     // Each once, however it came.
+  uint64_t bytes = 0;       // Payload only.
+  uint64_t recovered = 0;   // Of the packets: came by RTX after they had been missed.
   uint64_t nacks_sent = 0;  // Sequence numbers asked for.
-  uint64_t given_up = 0;    // Lost for good.
+  uint64_t given_up = 0;    // Not asked for any more, or never; a late one may still come.
   uint64_t keyframes = 0;
 
   template <typename F>
@@ -54,19 +54,19 @@ class InboundStream {
   struct Accepted {
     int64_t sequence = 0;
     int64_t timestamp = 0;
-    bool newest = false;  // No later packet has been seen.
+    bool newest = false;      // No later packet has been seen.
     bool lost_track = false;  // More was lost than can be asked for: only a keyframe helps.
   };
   // A packet of the stream itself, or (`recovered`) one restored from RTX, with the original
   // header fields. `received` drives jitter (RFC 3550, A.8).
   std::optional<DropReason> OnPacket(const rtp::PacketHeader& header, size_t payload_size,
                                      Timestamp received, bool recovered, Accepted& accepted);
-  void OnKeyframe(int64_t sequence);
+  void OnKeyframe() { ++counters_.keyframes; }
   void OnSenderReport(const rtp::SenderReport& report, Timestamp now);
 
-  // Appends sequence numbers to NACK now; true if packets were given up, which breaks a picture
-  // until the next keyframe.
-  bool TakeNacks(Timestamp now, TimeDelta rtt, std::vector<uint16_t>& sequences);
+  // Appends sequence numbers to NACK now, at most `limit`; true if packets were given up, which
+  // breaks a picture until the next keyframe.
+  bool TakeNacks(Timestamp now, TimeDelta rtt, size_t limit, std::vector<uint16_t>& sequences);
   Timestamp NextDeadline() const { return losses_.NextDeadline(); }
 
   // The block for the next receiver report (RFC 3550, 6.4.1 and A.3); empty before any packet.
@@ -111,8 +111,13 @@ class InboundStream {
   // Sequences older than this behind the newest are not told apart from duplicates.
   static constexpr int64_t kWindow = 2048;
 
-  bool MarkSeen(int64_t sequence);
+  bool OnAdvance(int64_t sequence, Timestamp received);
+  void MarkSeen(int64_t sequence) { seen_[Word(sequence)] |= Bit(sequence); }
   bool WasSeen(int64_t sequence) const;
+  static constexpr size_t Word(int64_t sequence) {
+    return static_cast<size_t>(sequence & (kWindow - 1)) / 64;
+  }
+  static constexpr uint64_t Bit(int64_t sequence) { return uint64_t{1} << (sequence & 63); }
   void UpdateJitter(uint32_t timestamp, Timestamp received);
 
   InboundStreamOptions options_;
@@ -127,7 +132,7 @@ class InboundStream {
   uint64_t original_packets_ = 0;
   uint64_t reported_expected_ = 0;
   uint64_t reported_packets_ = 0;
-  double jitter_ = 0;  // RTP units.
+  double jitter_ = 0;                    // RTP units.
   std::optional<int64_t> last_transit_;  // RTP units, of this node's clock: never exported.
   Timestamp last_arrival_ = Timestamp::LongAgo();
   uint32_t last_sender_report_ = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "gateway/base/time.h"
@@ -20,7 +21,7 @@ class KeyframeRequester {
   void Request(Timestamp now) {
     if (!wanted_) wanted_since_ = now;
     wanted_ = true;
-    send_at_ = Earliest(send_at_, last_sent_ + kMinInterval > now ? last_sent_ + kMinInterval : now);
+    send_at_ = Earliest(send_at_, std::max(last_sent_ + kMinInterval, now));
   }
   // A keyframe's first packet arrived. It answers all wishes.
   void OnKeyframe() {

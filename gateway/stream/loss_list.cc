@@ -26,7 +26,7 @@ bool LossList::OnArrival(int64_t sequence) {
   return true;
 }
 
-size_t LossList::TakeDue(Timestamp now, TimeDelta rtt, std::vector<uint16_t>& due) {
+size_t LossList::TakeDue(Timestamp now, TimeDelta rtt, size_t limit, std::vector<uint16_t>& due) {
   if (now < next_) return 0;
   const size_t given_up = std::erase_if(missing_, [now](const Missing& missing) {
     return now - missing.since >= kGiveUpAfter ||
@@ -36,7 +36,8 @@ size_t LossList::TakeDue(Timestamp now, TimeDelta rtt, std::vector<uint16_t>& du
   // A second request before the first one's answer can be here only costs bandwidth.
   const TimeDelta again = std::max(rtt + TimeDelta::Millis(5), TimeDelta::Millis(15));
   for (Missing& missing : missing_) {
-    if (now >= missing.ask_at) {
+    if (now >= missing.ask_at && limit > 0) {
+      --limit;
       due.push_back(static_cast<uint16_t>(missing.sequence));
       ++missing.requests;
       missing.ask_at = now + again;

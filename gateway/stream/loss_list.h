@@ -21,16 +21,17 @@ class LossList {
   static constexpr TimeDelta kGiveUpAfter = TimeDelta::Millis(1000);
   static constexpr int kMaxRequests = 10;
 
-  // The packets from `first` up to, not including, `end` are missing. False if the list overflowed
-  // and was cleared.
+  // The packets from `first` up to, not including, `end` are missing; `first` is newer than any on
+  // the list. False if that is more than the list holds: it was cleared, and they are not on it.
   bool OnGap(int64_t first, int64_t end, Timestamp now);
   // True if the packet was on the list; it is no longer.
   bool OnArrival(int64_t sequence);
 
-  // Appends the sequences to be asked for now and schedules their next request one `rtt` later.
-  // Returns how many packets were given up.
-  size_t TakeDue(Timestamp now, TimeDelta rtt, std::vector<uint16_t>& due);
-  // When TakeDue has something to do; Never when the list is empty.
+  // Appends the sequences to be asked for now, at most `limit` of them, and schedules their next
+  // request one `rtt` later. Returns how many packets were given up.
+  size_t TakeDue(Timestamp now, TimeDelta rtt, size_t limit, std::vector<uint16_t>& due);
+  // When TakeDue has something to do; Never when the list is empty. Later than the `now` of the
+  // last TakeDue, unless that stopped at its limit.
   Timestamp NextDeadline() const { return next_; }
 
   size_t size() const { return missing_.size(); }

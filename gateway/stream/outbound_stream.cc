@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "gateway/base/check.h"
+#include "gateway/stream/publisher_clock.h"
 
 namespace vigil::stream {
 namespace {
@@ -27,15 +27,18 @@ OutboundStream::OutboundStream(const rtp::SendTrack& track, uint16_t first_rtx_s
 }
 
 bool OutboundStream::Compose(const rtp::TrackPacket& source, const rtp::Rewrite& rewrite,
-                             const ComposeContext& context, Timestamp now, Packet& out) {
-  Sent sent = Record(source, rewrite, now);
-  if (!Write(sent, source.content.descriptor, /*as_rtx=*/false, context, now, out)) return false;
+                             const ComposeContext& context, Packet& out) {
+  Sent sent = Record(source, rewrite, context.now);
+  const size_t head = WriteHead(HeaderOf(sent), sent, context, out);
+  const size_t size = head == 0 ? 0 : WritePayload(sent, source.content.descriptor, head, out);
+  if (size == 0) return false;
+  out.size = static_cast<uint16_t>(size);
   ++counters_.packets;
   counters_.bytes += sent.payload_size;
   retransmission_credit_ =
       std::min(retransmission_credit_ + sent.payload_size, kRetransmissionBurst);
   payload_index_ = sent.payload_index;
-  last_sent_at_ = now;
+  last_sent_at_ = context.now;
   if (track_.rtx_ssrc != 0 && track_.feedback.nack) Remember(std::move(sent));
   return true;
 }
@@ -66,45 +69,45 @@ OutboundStream::Sent OutboundStream::Record(const rtp::TrackPacket& source,
   sent.video_orientation = source.extensions.video_orientation;
   if (source.extensions.abs_capture_time) {
     // The capture time stays the publisher's; what changes hands is the offset to the clock of
-    // whoever sends the reports, which is us.
+    // whoever sends the reports, which is us. While that is not known, no offset is better than
+    // one to another clock.
     rtp::AbsCaptureTime capture = *source.extensions.abs_capture_time;
-    // Unknown, no offset at all says more than the publisher's own, which would be taken for ours.
-    if (rewrite.publisher_clock_offset) {
-      capture.clock_offset = capture.clock_offset.value_or(0) + *rewrite.publisher_clock_offset;
-    } else {
-      capture.clock_offset.reset();
-    }
+    const std::optional<int64_t> offset = rewrite.publisher_clock_offset;
+    capture.clock_offset =
+        offset ? std::optional(AddQ32(capture.clock_offset.value_or(0), *offset)) : std::nullopt;
     sent.abs_capture_time = capture;
   }
   return sent;
 }
 
-bool OutboundStream::Write(const Sent& sent, const rtp::Descriptor& descriptor, bool as_rtx,
-                           const ComposeContext& context, Timestamp now, Packet& out) const {
-  const rtp::PayloadMapping& mapping = track_.payloads[sent.payload_index];
-  rtp::PacketHeader header{.marker = sent.marker,
-                           .payload_type = mapping.payload_type,
-                           .sequence = static_cast<uint16_t>(sent.sequence),
-                           .timestamp = sent.timestamp,
-                           .ssrc = track_.ssrc};
-  if (as_rtx) {
-    header.payload_type = *mapping.rtx_payload_type;
-    header.sequence = static_cast<uint16_t>(next_rtx_sequence_);
-    header.ssrc = track_.rtx_ssrc;
-  }
+rtp::PacketHeader OutboundStream::HeaderOf(const Sent& sent) const {
+  return {.marker = sent.marker,
+          .payload_type = track_.payloads[sent.payload_index].payload_type,
+          .sequence = static_cast<uint16_t>(sent.sequence),
+          .timestamp = sent.timestamp,
+          .ssrc = track_.ssrc};
+}
+
+// RFC 4588, 4: payload type, sequence number and SSRC are the retransmission stream's own.
+rtp::PacketHeader OutboundStream::RtxHeaderOf(const Sent& sent) const {
+  rtp::PacketHeader header = HeaderOf(sent);
+  header.payload_type = *track_.payloads[sent.payload_index].rtx_payload_type;
+  header.sequence = static_cast<uint16_t>(next_rtx_sequence_);
+  header.ssrc = track_.rtx_ssrc;
+  return header;
+}
+
+size_t OutboundStream::WriteHead(const rtp::PacketHeader& header, const Sent& sent,
+                                 const ComposeContext& context, Packet& out) const {
   std::array<uint8_t, 256> dependency;
-  const rtp::HeaderExtensions extensions = ExtensionsOf(sent, dependency, context, now);
-  rtp::StampOffsets offsets;
-  size_t size = rtp::WriteHeader(header, extensions, context.extensions, out.room(), &offsets);
-  if (size == 0) return false;
-  if (as_rtx) {
-    if (out.room().size() < size + 2) return false;
-    out.data[size++] = static_cast<uint8_t>(sent.sequence >> 8);
-    out.data[size++] = static_cast<uint8_t>(sent.sequence);
-  }
-  const auto payload =
-      std::span<const uint8_t>(sent.source->data).subspan(sent.payload_offset, sent.payload_size);
-  const std::span<uint8_t> room = out.room().subspan(size);
+  return rtp::WriteHeader(header, ExtensionsOf(sent, context, dependency), context.extensions,
+                          out.room(), /*offsets=*/nullptr);
+}
+
+size_t OutboundStream::WritePayload(const Sent& sent, const rtp::Descriptor& descriptor, size_t at,
+                                    Packet& out) {
+  const std::span<const uint8_t> payload = PayloadOf(sent);
+  const std::span<uint8_t> room = out.room().subspan(at);
   size_t copied = 0;
   const auto* vp8 = std::get_if<rtp::Vp8Descriptor>(&descriptor);
   const auto* vp9 = std::get_if<rtp::Vp9Descriptor>(&descriptor);
@@ -113,20 +116,22 @@ bool OutboundStream::Write(const Sent& sent, const rtp::Descriptor& descriptor, 
   } else if (sent.has_counters && vp9 != nullptr) {
     copied = rtp::CopyWithCounters(payload, *vp9, sent.counters, room);
   } else if (payload.size() <= room.size()) {
-    std::memcpy(room.data(), payload.data(), payload.size());
+    std::copy(payload.begin(), payload.end(), room.begin());
     copied = payload.size();
   }
-  out.size = static_cast<uint16_t>(size + copied);
-  return copied >= payload.size();
+  return copied < payload.size() ? 0 : at + copied;
 }
 
-rtp::HeaderExtensions OutboundStream::ExtensionsOf(const Sent& sent,
-                                                   std::span<uint8_t> dependency,
-                                                   const ComposeContext& context,
-                                                   Timestamp now) const {
+std::span<const uint8_t> OutboundStream::PayloadOf(const Sent& sent) {
+  return std::span<const uint8_t>(sent.source->data)
+      .subspan(sent.payload_offset, sent.payload_size);
+}
+
+rtp::HeaderExtensions OutboundStream::ExtensionsOf(const Sent& sent, const ComposeContext& context,
+                                                   std::span<uint8_t> dependency) const {
   rtp::HeaderExtensions extensions;
   extensions.mid = track_.mid;
-  extensions.abs_send_time = rtp::ToAbsSendTime(context.wall_clock.At(now));
+  extensions.abs_send_time = rtp::ToAbsSendTime(context.wall_clock.At(context.now));
   extensions.transport_sequence = context.transport_sequence;
   extensions.audio_level = sent.audio_level;
   extensions.video_orientation = sent.video_orientation;
@@ -134,7 +139,8 @@ rtp::HeaderExtensions OutboundStream::ExtensionsOf(const Sent& sent,
   if (sent.low_delay) extensions.playout_delay = kPlayoutDelay;
   if (sent.dependency_size > 0) {
     const std::span<uint8_t> copy = dependency.first(sent.dependency_size);
-    std::memcpy(copy.data(), sent.source->data.data() + sent.dependency_offset, copy.size());
+    const uint8_t* from = sent.source->data.data() + sent.dependency_offset;
+    std::copy(from, from + copy.size(), copy.begin());
     rtp::PatchFrameNumber(copy, sent.frame_number);
     extensions.dependency_descriptor = copy;
   }
@@ -144,7 +150,7 @@ rtp::HeaderExtensions OutboundStream::ExtensionsOf(const Sent& sent,
 void OutboundStream::Remember(Sent sent) {
   // A late packet of a reordered stream fills its own place, if the history still reaches there.
   if (sent.sequence < oldest_) return;
-  Expire(sent.sent_at);
+  DropOld(sent.sent_at);
   if (!has_history()) oldest_ = newest_ = sent.sequence;
   if (history_.empty()) history_.resize(kFirstHistory);
   while (sent.sequence - oldest_ >= static_cast<int64_t>(history_.size())) {
@@ -168,6 +174,11 @@ void OutboundStream::Grow() {
 }
 
 void OutboundStream::Expire(Timestamp now) {
+  DropOld(now);
+  if (!has_history()) history_ = {};
+}
+
+void OutboundStream::DropOld(Timestamp now) {
   while (has_history()) {
     Sent& sent = At(oldest_);
     if (sent.sequence == oldest_ && now - sent.sent_at <= kHistory) return;
@@ -203,24 +214,28 @@ bool OutboundStream::MayRetransmit(uint16_t sequence, Timestamp now) {
   return true;
 }
 
-bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context, Timestamp now,
-                                Packet& out) {
+bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context, Packet& out) {
   Sent* found = Find(sequence);
   if (found == nullptr) return false;
   Sent& sent = *found;
   const rtp::PayloadMapping& mapping = track_.payloads[sent.payload_index];
-  const rtp::CodecType codec = mapping.codec.type;
-  const auto payload =
-      std::span<const uint8_t>(sent.source->data).subspan(sent.payload_offset, sent.payload_size);
-  const auto dependency = std::span<const uint8_t>(sent.source->data)
-                              .subspan(sent.dependency_offset, sent.dependency_size);
-  const std::optional<rtp::PayloadView> content = rtp::ParsePayload(codec, payload, dependency);
-  if (!content || !Write(sent, content->descriptor, /*as_rtx=*/true, context, now, out)) {
-    return false;
+  if (!mapping.rtx_payload_type) return false;
+  rtp::Descriptor descriptor;
+  if (sent.has_counters) {
+    const auto content = rtp::ParsePayload(mapping.codec.type, PayloadOf(sent), {});
+    if (!content) return false;
+    descriptor = content->descriptor;
   }
+  const size_t head = WriteHead(RtxHeaderOf(sent), sent, context, out);
+  if (head == 0 || out.room().size() < head + 2) return false;
+  out.data[head] = static_cast<uint8_t>(sent.sequence >> 8);
+  out.data[head + 1] = static_cast<uint8_t>(sent.sequence);
+  const size_t size = WritePayload(sent, descriptor, head + 2, out);
+  if (size == 0) return false;
+  out.size = static_cast<uint16_t>(size);
   ++next_rtx_sequence_;
   ++sent.retransmissions;
-  sent.retransmitted_at = now;
+  sent.retransmitted_at = context.now;
   retransmission_credit_ -= sent.payload_size;
   ++counters_.retransmitted;
   counters_.retransmitted_bytes += sent.payload_size;
@@ -232,12 +247,11 @@ void OutboundStream::OnReportBlock(const rtp::ReportBlock& block, Timestamp now,
   counters_.reported_lost = block.cumulative_lost;
   counters_.reported_fraction_lost = block.fraction_lost;
   counters_.reported_jitter = block.jitter;
-  confirmed_at_ = now;
+  if (block.extended_highest_sequence != counters_.reported_highest) confirmed_at_ = now;
+  counters_.reported_highest = block.extended_highest_sequence;
   if (block.last_sender_report == 0) return;
-  // RFC 3550, 6.4.1: all in compact NTP, modulo 2^32; a result over half the range is negative.
-  const uint32_t elapsed = wall_clock.At(now).Compact() - block.last_sender_report -
-                           block.delay_since_last_report;
-  if (elapsed < 0x80000000) round_trip_.Add(rtp::FromCompactNtp(elapsed));
+  round_trip_.AddCompact(wall_clock.At(now).Compact() - block.last_sender_report -
+                         block.delay_since_last_report);
 }
 
 std::optional<rtp::SenderReportFields> OutboundStream::MakeSenderReport(
@@ -260,8 +274,7 @@ OutboundStream::State OutboundStream::Export() const {
           .clock = clock_,
           .payload_index = payload_index_,
           .confirmed_at = confirmed_at_,
-          .last_sent_at = last_sent_at_,
-          .retransmission_credit = retransmission_credit_};
+          .last_sent_at = last_sent_at_};
 }
 
 // The history is media and is not carried over: what is lost around a restore is repaired by a
@@ -271,7 +284,6 @@ OutboundStream::OutboundStream(const State& state)
       counters_(state.counters),
       round_trip_(state.round_trip),
       next_rtx_sequence_(state.next_rtx_sequence),
-      retransmission_credit_(state.retransmission_credit),
       clock_(state.clock),
       payload_index_(state.payload_index),
       confirmed_at_(state.confirmed_at),

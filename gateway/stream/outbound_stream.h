@@ -28,12 +28,13 @@ struct OutboundCounters {
   // From the receiver's reports.
   int32_t reported_lost = 0;  // May fall, after a takeover.
   uint8_t reported_fraction_lost = 0;
-  uint32_t reported_jitter = 0;  // RTP units.
+  uint32_t reported_jitter = 0;   // RTP units.
+  uint32_t reported_highest = 0;  // Extended sequence number.
 
   template <typename F>
   void Fields(F&& f) {
     f(packets, bytes, retransmitted, retransmitted_bytes, nacked, nack_missed, nack_refused,
-      reported_lost, reported_fraction_lost, reported_jitter);
+      reported_lost, reported_fraction_lost, reported_jitter, reported_highest);
   }
 };
 
@@ -41,6 +42,7 @@ struct OutboundCounters {
 struct ComposeContext {
   const rtp::ExtensionMap& extensions;
   rtp::WallClock wall_clock;
+  Timestamp now;
   std::optional<uint16_t> transport_sequence;
 };
 
@@ -62,29 +64,33 @@ class OutboundStream {
   // Composes the packet `rewrite` makes of `source` into `out` (whole, unprotected) and remembers
   // it. False, and nothing is remembered, if it would not fit.
   bool Compose(const rtp::TrackPacket& source, const rtp::Rewrite& rewrite,
-               const ComposeContext& context, Timestamp now, Packet& out);
+               const ComposeContext& context, Packet& out);
 
   // Whether the receiver's wish for `sequence` will be met. Counts a wish that will not: the packet
   // is not in the history, was retransmitted half a round trip ago, or the budget is used up.
   bool MayRetransmit(uint16_t sequence, Timestamp now);
   // Composes the RTX packet (RFC 4588) for `sequence` into `out`. Call MayRetransmit before.
-  bool Retransmit(uint16_t sequence, const ComposeContext& context, Timestamp now, Packet& out);
+  bool Retransmit(uint16_t sequence, const ComposeContext& context, Packet& out);
 
+  // A report block about track().ssrc. It confirms that the track arrives if its highest sequence
+  // number has risen: receivers go on reporting for seconds after the last packet.
   void OnReportBlock(const rtp::ReportBlock& block, Timestamp now, rtp::WallClock wall_clock);
   // The receiver confirmed by transport-wide feedback that this track arrives.
   void OnConfirmed(Timestamp now) { confirmed_at_ = now; }
-  // The source's media clock in outgoing timestamps, from now on.
+  // The source's media clock in outgoing timestamps, from now on; an unknown one ends reports.
   void SetClock(const rtp::ClockMapping& clock) { clock_ = clock; }
   // Empty until something was sent and the source's clock is known.
   std::optional<rtp::SenderReportFields> MakeSenderReport(Timestamp now,
                                                           rtp::WallClock wall_clock) const;
-  // Releases history older than kHistory. Call at least once a second while idle.
+  // Releases history older than kHistory, and its memory when nothing is left. Call at least once
+  // a second while idle.
   void Expire(Timestamp now);
   bool has_history() const { return oldest_ < newest_; }
 
   const rtp::SendTrack& track() const { return track_; }
   const OutboundCounters& counters() const { return counters_; }
   const RoundTrip& round_trip() const { return round_trip_; }
+  // When the receiver last confirmed that packets of this track arrive.
   Timestamp confirmed_at() const { return confirmed_at_; }
   Timestamp last_sent_at() const { return last_sent_at_; }
   // The SRTP index of the next retransmission.
@@ -101,11 +107,10 @@ class OutboundStream {
     uint8_t payload_index = 0;
     Timestamp confirmed_at = Timestamp::LongAgo();
     Timestamp last_sent_at = Timestamp::LongAgo();
-    int64_t retransmission_credit = kRetransmissionBurst;
     template <typename F>
     void Fields(F&& f) {
       f(track, counters, round_trip, next_rtx_sequence, clock, payload_index, confirmed_at,
-        last_sent_at, retransmission_credit);
+        last_sent_at);
     }
   };
   State Export() const;
@@ -136,11 +141,18 @@ class OutboundStream {
   };
 
   Sent Record(const rtp::TrackPacket& source, const rtp::Rewrite& rewrite, Timestamp now) const;
-  bool Write(const Sent& sent, const rtp::Descriptor& descriptor, bool as_rtx,
-             const ComposeContext& context, Timestamp now, Packet& out) const;
-  rtp::HeaderExtensions ExtensionsOf(const Sent& sent, std::span<uint8_t> dependency,
-                                     const ComposeContext& context, Timestamp now) const;
+  rtp::PacketHeader HeaderOf(const Sent& sent) const;
+  rtp::PacketHeader RtxHeaderOf(const Sent& sent) const;
+  // Both return the length so far, 0 if it does not fit.
+  size_t WriteHead(const rtp::PacketHeader& header, const Sent& sent, const ComposeContext& context,
+                   Packet& out) const;
+  static size_t WritePayload(const Sent& sent, const rtp::Descriptor& descriptor, size_t at,
+                             Packet& out);
+  static std::span<const uint8_t> PayloadOf(const Sent& sent);
+  rtp::HeaderExtensions ExtensionsOf(const Sent& sent, const ComposeContext& context,
+                                     std::span<uint8_t> dependency) const;
   void Remember(Sent sent);
+  void DropOld(Timestamp now);
   Sent* Find(uint16_t sequence);
   void Grow();
   Sent& At(int64_t sequence) {

@@ -18,8 +18,11 @@ class SendLog {
   // A power of two above what is in flight in a second at 8 Mb/s.
   static constexpr size_t kCapacity = 1024;
 
-  // The number for the next packet of send track `track`.
+  // The number for the next packet of send track `track`, with `size` bytes of payload.
   uint16_t Next(uint8_t track, size_t size, Timestamp now);
+  // After a fault: passes over the numbers that the former owner may have used since the state was
+  // taken, so that feedback about its packets is not taken for feedback about ours.
+  void SkipAhead() { next_ += kCapacity; }
 
   struct Acknowledged {
     uint32_t received = 0;
@@ -28,7 +31,8 @@ class SendLog {
     // Bit n: a packet of send track n was confirmed.
     uint64_t tracks = 0;
   };
-  // Each packet is counted at most once as received and at most once as lost.
+  // Each packet is counted at most once as received and at most once as lost. Numbers that were
+  // never given out, or so long ago that the log has forgotten them, do not count.
   Acknowledged OnFeedback(const rtp::TransportFeedback& feedback);
 
   template <typename F>
@@ -45,6 +49,12 @@ class SendLog {
     uint8_t track = 0;
     Fate fate = Fate::kNone;
   };
+  void OnMissing(int64_t sequence, Acknowledged& result);
+  void OnReceived(int64_t sequence, Acknowledged& result);
+  Sent& At(int64_t sequence) {
+    return sent_[static_cast<size_t>(sequence & static_cast<int64_t>(kCapacity - 1))];
+  }
+
   std::vector<Sent> sent_;  // Allocated with the first packet: an idle peer costs nothing.
   int64_t next_ = 1;
 };

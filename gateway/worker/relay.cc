@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "gateway/base/check.h"
+
 namespace vigil::worker {
 
 bool ToRelayed(FeedId feed, const rtp::TrackPacket& packet, RelayedPacket& out) {
@@ -58,6 +60,7 @@ std::optional<rtp::TrackPacket> FromRelayed(const RelayedPacket& relayed, Packet
 }
 
 RelayMesh::RelayMesh(uint32_t workers) : workers_(workers) {
+  VIGIL_CHECK(workers > 0 && workers <= kMaxWorkers);
   links_.resize(size_t{workers} * workers);
   for (uint32_t from = 0; from < workers; ++from) {
     for (uint32_t to = 0; to < workers; ++to) {

@@ -72,7 +72,11 @@ struct RelayLink {
 // The links between all workers of a node. Made before the first of them runs.
 class RelayMesh {
  public:
+  // The workers with something to read are a set of bits (TurnOutput::relayed_to).
+  static constexpr uint32_t kMaxWorkers = 64;
+
   explicit RelayMesh(uint32_t workers);
+  // `from` and `to` differ.
   RelayLink& Link(uint32_t from, uint32_t to) { return *links_[from * workers_ + to]; }
   uint32_t workers() const { return workers_; }
 

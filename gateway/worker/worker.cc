@@ -12,6 +12,10 @@
 namespace vigil::worker {
 namespace {
 
+// A peer whose timers have been served is not served again before this. Higher delays what a full
+// pool held up; lower spins while it is full.
+constexpr TimeDelta kRetryAfter = TimeDelta::Millis(1);
+
 sfu::CloseReason ReasonOf(peer::Peer::Phase phase) {
   switch (phase) {
     case peer::Peer::Phase::kExpired:
@@ -87,21 +91,20 @@ void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOu
       break;
     case transport::DatagramKind::kDtls:
       dropped = HandleDtls(*entry, datagram, now, out);
-      if (CloseIfEnded(*entry, out)) return;
       break;
     default:
       dropped = DropReason::kMalformed;
   }
   if (dropped) counters_.ingress_drops.Add(*dropped);
-  Schedule(*entry);
+  if (!CloseIfEnded(*entry, out)) Schedule(*entry);
 }
 
 void Worker::Deliver(const rtp::TrackPacket& packet, Timestamp now, TurnOutput& out) {
   for (const sfu::Delivery& delivery : routed_.deliveries) {
     Entry* subscriber = FindById(delivery.slot.peer);
     VIGIL_CHECK(subscriber != nullptr);
-    const std::optional<DropReason> dropped = subscriber->peer->SendRtp(
-        delivery.slot.index, packet, delivery.rewrite, now, out.outbox);
+    const std::optional<DropReason> dropped =
+        subscriber->peer->SendRtp(delivery.slot.index, packet, delivery.rewrite, now, out.outbox);
     if (dropped) {
       counters_.egress_drops.Add(*dropped);
     } else {
@@ -115,7 +118,7 @@ void Worker::Relay(FeedId feed, const rtp::TrackPacket& packet, TurnOutput& out)
     RelayLink& link = mesh_->Link(options_.index, to);
     RelayedPacket* slot = link.packets.Reserve();
     if (slot == nullptr || !ToRelayed(feed, packet, *slot)) {
-      counters_.egress_drops.Add(DropReason::kQueueFull);
+      counters_.egress_drops.Add(slot == nullptr ? DropReason::kQueueFull : DropReason::kOversized);
       continue;
     }
     link.packets.Commit();
@@ -163,7 +166,10 @@ bool Worker::HandleRelays(size_t limit, Timestamp now, TurnOutput& out) {
   for (uint32_t from = 0; from < mesh_->workers(); ++from) {
     if (from == options_.index) continue;
     RelayLink& link = mesh_->Link(from, options_.index);
-    while (const RelayNote* note = link.notes.Front()) {
+    // Bounded: the other worker goes on writing while this one reads.
+    for (size_t i = 0; i < RelayLink::kNotes; ++i) {
+      const RelayNote* note = link.notes.Front();
+      if (note == nullptr) break;
       HandleNote(*note, now, out);
       link.notes.Release();
     }
@@ -177,8 +183,7 @@ bool Worker::HandleRelays(size_t limit, Timestamp now, TurnOutput& out) {
       ++counters_.relayed_in;
       // Detached meanwhile: the origin learns of it with its own next command.
       if (!packet || !remote_feeds_.contains(feed)) {
-        counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber
-                                         : DropReason::kPoolExhausted);
+        counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
         continue;
       }
       router_.Forward(feed, *packet, now, routed_);
@@ -203,15 +208,14 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
   const auto username = ice::PeekUsername(datagram.packet->bytes());
   Entry* entry = nullptr;
   if (username) {
-    const auto it = by_ufrag_.find(
-        absl::string_view(username->local.data(), username->local.size()));
+    const auto it =
+        by_ufrag_.find(absl::string_view(username->local.data(), username->local.size()));
     if (it != by_ufrag_.end()) entry = it->second;
   } else {
     entry = FindByAddress(datagram.client);  // A keepalive indication carries no user name.
   }
   if (entry == nullptr) {
-    counters_.ingress_drops.Add(username ? DropReason::kUnknownUfrag
-                                         : DropReason::kStunUnexpected);
+    counters_.ingress_drops.Add(username ? DropReason::kUnknownUfrag : DropReason::kStunUnexpected);
     return;
   }
   const ice::CheckOutcome outcome =
@@ -221,7 +225,9 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
     return;
   }
   ++counters_.stun;
-  if (outcome.newly_validated) {
+  // Also when another peer was found behind this 5-tuple meanwhile: the last check tells whose it
+  // is.
+  if (outcome.newly_validated || IsMisbound(*entry, datagram.client)) {
     UnbindStale(*entry, out);
     Bind(*entry, datagram.client, out);
     OpenIfConnected(*entry, now, out);
@@ -251,8 +257,8 @@ void Worker::OpenIfConnected(Entry& entry, Timestamp now, TurnOutput& out) {
 std::optional<DropReason> Worker::HandleRtcp(Entry& entry, io::InboundDatagram& datagram,
                                              Timestamp now, TurnOutput& out) {
   rtcp_.Clear();
-  const auto dropped = entry.peer->HandleRtcp(*datagram.packet, datagram.receive_time, now, rtcp_,
-                                              out.outbox);
+  const auto dropped =
+      entry.peer->HandleRtcp(*datagram.packet, datagram.receive_time, now, rtcp_, out.outbox);
   for (uint8_t track = 0; rtcp_.keyframe_tracks >> track != 0; ++track) {
     if ((rtcp_.keyframe_tracks >> track & 1) != 0) {
       router_.OnKeyframeRequest({entry.peer->id(), track}, routed_);
@@ -276,17 +282,24 @@ void Worker::HandleTimers(Timestamp now, TurnOutput& out) {
     if (entry == nullptr || entry->scheduled != due->first) continue;
     entry->scheduled = Timestamp::Never();
     entry->peer->HandleTimers(now, out.outbox);
-    if (!CloseIfEnded(*entry, out)) Schedule(*entry);
+    if (CloseIfEnded(*entry, out)) continue;
+    // What could not be done now, for want of packets perhaps, is not tried again in this turn.
+    ScheduleAt(*entry, std::max(entry->peer->NextDeadline(), now + kRetryAfter));
   }
 }
 
 // Moving a deadline earlier needs an entry of its own; one that moved later is found too early,
 // does nothing, and is put back.
-void Worker::Schedule(Entry& entry) {
-  const Timestamp next = entry.peer->NextDeadline();
-  if (next >= entry.scheduled) return;
-  entry.scheduled = next;
-  deadlines_.Push(next, entry.peer->id());
+void Worker::ScheduleAt(Entry& entry, Timestamp deadline) {
+  if (deadline >= entry.scheduled) return;
+  entry.scheduled = deadline;
+  deadlines_.Push(deadline, entry.peer->id());
+}
+
+bool Worker::IsMisbound(const Entry& entry, const ClientAddress& client) const {
+  if (!entry.peer->ice().IsValidated(client)) return false;
+  const auto it = by_address_.find(client);
+  return it == by_address_.end() || it->second != &entry;
 }
 
 void Worker::Bind(Entry& entry, const ClientAddress& client, TurnOutput& out) {
@@ -301,14 +314,14 @@ void Worker::Bind(Entry& entry, const ClientAddress& client, TurnOutput& out) {
 void Worker::UnbindStale(Entry& entry, TurnOutput& out) {
   for (size_t i = entry.bound.size(); i-- > 0;) {
     if (entry.peer->ice().IsValidated(entry.bound[i])) continue;
-    Unbind(entry.bound[i], out);
+    Unbind(entry, entry.bound[i], out);
     entry.bound.erase(entry.bound.begin() + static_cast<std::ptrdiff_t>(i));
   }
 }
 
-void Worker::Unbind(const ClientAddress& client, TurnOutput& out) {
+void Worker::Unbind(const Entry& entry, const ClientAddress& client, TurnOutput& out) {
   by_address_.erase(client);
-  out.binds.push_back({client, options_.group, false});
+  out.binds.push_back({client, entry.group, false});
 }
 
 bool Worker::CloseIfEnded(Entry& entry, TurnOutput& out) {
@@ -329,7 +342,7 @@ void Worker::Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out) {
     out.events.insert(out.events.end(), routed_.events.begin(), routed_.events.end());
     routed_.Clear();
   }
-  for (const ClientAddress& client : entry.bound) Unbind(client, out);
+  for (const ClientAddress& client : entry.bound) Unbind(entry, client, out);
   for (const std::string& ufrag : entry.ufrags) by_ufrag_.erase(ufrag);
   by_id_.erase(id);
   out.events.push_back(sfu::PeerClosed{id, reason});

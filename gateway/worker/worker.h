@@ -89,8 +89,8 @@ struct WorkerState {
   }
 };
 
-// Owns peers and what flows between them. Sans-I/O: datagrams, commands and time come in; datagrams,
-// events and a deadline go out. One thread.
+// Owns peers and what flows between them. Sans-I/O: datagrams, commands and time come in;
+// datagrams, events and a deadline go out. One thread.
 class Worker {
  public:
   // `mesh` may be null for a node with one worker; it and `dtls` outlive the worker.
@@ -108,13 +108,13 @@ class Worker {
   void HandleTimers(Timestamp now, TurnOutput& out);
   Timestamp NextDeadline() const { return deadlines_.next(); }
 
-  // The state of every peer whose handshake is done. Changes nothing.
-  WorkerState Export() const;
+  // The state at `now`, of every peer whose handshake is done. Changes nothing.
+  WorkerState Export(Timestamp now) const;
   // Into a fresh worker. kAfterFault: the former owner died, so no index it may have used is used
   // again and publishers are asked for keyframes. FAILED_PRECONDITION if the state is not
   // consistent; the worker is then unusable.
-  absl::Status Restore(const WorkerState& state, transport::SrtpSender::RestoreMode mode, Timestamp now,
-                       TurnOutput& out);
+  absl::Status Restore(const WorkerState& state, transport::SrtpSender::RestoreMode mode,
+                       Timestamp now, TurnOutput& out);
 
   WorkerReport Report() const;
   const WorkerCounters& counters() const { return counters_; }
@@ -130,7 +130,7 @@ class Worker {
     FeedId publishes;
     std::vector<ClientAddress> bound;  // Addresses in by_address_.
     std::vector<std::string> ufrags;   // Names in by_ufrag_.
-    bool open = false;  // Keys and an address are there: its slots are fed.
+    bool open = false;                 // Keys and an address are there: its slots are fed.
     Timestamp scheduled = Timestamp::Never();
   };
 
@@ -163,15 +163,21 @@ class Worker {
   void NameUfrags(Entry& entry);
   void Bind(Entry& entry, const ClientAddress& client, TurnOutput& out);
   void UnbindStale(Entry& entry, TurnOutput& out);
-  void Unbind(const ClientAddress& client, TurnOutput& out);
+  void Unbind(const Entry& entry, const ClientAddress& client, TurnOutput& out);
+  // The peer was found behind this 5-tuple, but by_address_ says otherwise.
+  bool IsMisbound(const Entry& entry, const ClientAddress& client) const;
   Entry& Adopt(Entry entry);
   void Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out);
   // Opens the peer's slots once it can be sent to.
   void OpenIfConnected(Entry& entry, Timestamp now, TurnOutput& out);
   // Closes the peer if its phase says so; true if it is gone.
   bool CloseIfEnded(Entry& entry, TurnOutput& out);
-  void Schedule(Entry& entry);
+  void Schedule(Entry& entry) { ScheduleAt(entry, entry.peer->NextDeadline()); }
+  void ScheduleAt(Entry& entry, Timestamp deadline);
   void RestoreSequences(Entry& entry);
+  absl::Status CheckState(const WorkerState& state) const;
+  absl::Status RestorePeer(const WorkerState::PeerRecord& record,
+                           transport::SrtpSender::RestoreMode mode, Timestamp now, TurnOutput& out);
 
   WorkerOptions options_;
   RelayMesh* mesh_;
@@ -185,14 +191,14 @@ class Worker {
   absl::flat_hash_map<PeerId, Entry*> by_id_;
   absl::flat_hash_map<ClientAddress, Entry*> by_address_;
   absl::flat_hash_map<std::string, Entry*> by_ufrag_;
-  absl::flat_hash_map<FeedId, Entry*> publishers_;       // Feeds that live here.
-  std::map<FeedId, uint32_t> remote_feeds_;              // Feeds of other workers, their index.
+  absl::flat_hash_map<FeedId, Entry*> publishers_;  // Feeds that live here.
+  std::map<FeedId, uint32_t> remote_feeds_;         // Feeds of other workers, their index.
   DeadlineQueue<PeerId> deadlines_;
 
   WorkerCounters counters_;
-  sfu::RouterOutput routed_;      // Scratch.
-  rtp::TrackPacket packet_;       // Scratch.
-  peer::RtcpOutcome rtcp_;        // Scratch.
+  sfu::RouterOutput routed_;  // Scratch.
+  rtp::TrackPacket packet_;   // Scratch.
+  peer::RtcpOutcome rtcp_;    // Scratch.
 };
 
 }  // namespace vigil::worker

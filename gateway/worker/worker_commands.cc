@@ -13,6 +13,9 @@
 namespace vigil::worker {
 namespace {
 
+constexpr size_t kMaxSlots = 64;  // Sets of slots are 64 bits.
+constexpr size_t kMaxLayers = 4;  // As many as peer::MediaReceiver has room for.
+
 std::vector<rtp::Codec> CodecsOf(const rtp::MediaParameters& media, rtp::MediaKind kind) {
   std::vector<rtp::Codec> codecs;
   for (const rtp::ReceiveTrack& track : media.receive) {
@@ -50,32 +53,87 @@ sfu::FeedParameters FeedOf(const sfu::CreatePeer& command) {
 
 absl::StatusOr<peer::PeerParameters> ParametersOf(const sfu::CreatePeer& command) {
   const sfu::TransportDescription& transport = command.transport;
-  peer::PeerParameters parameters{
-      .id = command.peer,
-      .local = {transport.local_ufrag, transport.local_password},
-      .remote = {transport.remote_ufrag, transport.remote_password},
-      .fingerprint = {},
-      .media = command.media,
-      .keys = {}};
+  peer::PeerParameters parameters{.id = command.peer,
+                                  .local = {transport.local_ufrag, transport.local_password},
+                                  .remote = {transport.remote_ufrag, transport.remote_password},
+                                  .fingerprint = {},
+                                  .media = command.media,
+                                  .keys = {}};
   if (!transport.srtp_local_key.empty()) {
     const std::optional<transport::SrtpKeys> keys = KeysOf(transport);
-    if (!keys) return absl::InvalidArgumentError("srtp keys do not fit their profile");
+    if (!keys) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("peer ", command.peer.value(), " has srtp keys that fit no profile"));
+    }
     parameters.keys = *keys;
     return parameters;
   }
-  const auto fingerprint =
-      transport::MakeFingerprint(transport.fingerprint_algorithm, transport.fingerprint);
-  if (!fingerprint) {
+  if (transport.fingerprint.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("fingerprint algorithm ", transport.fingerprint_algorithm,
-                     " is unknown or its length is wrong"));
+        absl::StrCat("peer ", command.peer.value(), " has neither a fingerprint nor keys"));
   }
-  parameters.fingerprint = *fingerprint;
+  parameters.fingerprint = {transport.fingerprint_algorithm, transport.fingerprint};
   return parameters;
+}
+
+size_t CountOf(const rtp::MediaParameters& media, rtp::MediaKind kind) {
+  return static_cast<size_t>(
+      std::count_if(media.receive.begin(), media.receive.end(),
+                    [kind](const rtp::ReceiveTrack& track) { return track.kind == kind; }));
+}
+
+// Every SSRC that is sent has SRTP indexes of its own, so no two tracks may share one.
+bool SharesSsrc(const rtp::MediaParameters& media) {
+  std::vector<uint32_t> ssrcs;
+  for (const rtp::SendTrack& track : media.send) {
+    ssrcs.push_back(track.ssrc);
+    if (track.rtx_ssrc != 0) ssrcs.push_back(track.rtx_ssrc);
+  }
+  std::sort(ssrcs.begin(), ssrcs.end());
+  return std::adjacent_find(ssrcs.begin(), ssrcs.end()) != ssrcs.end();
+}
+
+// What is wrong with the tracks of a new peer; null if nothing.
+const char* FindFault(const sfu::CreatePeer& command) {
+  const rtp::MediaParameters& media = command.media;
+  if (command.peer.IsNone()) return "needs an id";
+  if (command.transport.local_ufrag.empty()) return "needs a ufrag";
+  if (command.publishes.IsNone() != media.receive.empty()) {
+    return "must name a feed exactly if it sends tracks";
+  }
+  if (CountOf(media, rtp::MediaKind::kAudio) > 1 || CountOf(media, rtp::MediaKind::kVideo) > 1) {
+    return "sends more than one track of a kind";
+  }
+  if (media.send.size() > kMaxSlots) return "has more than 64 slots";
+  if (SharesSsrc(media)) return "has two slots with one ssrc";
+  if (media.cname.size() > 255) return "has a cname over 255 bytes";
+  const auto has_payloads = [](const auto& track) { return !track.payloads.empty(); };
+  if (!std::all_of(media.send.begin(), media.send.end(), has_payloads) ||
+      !std::all_of(media.receive.begin(), media.receive.end(), has_payloads)) {
+    return "has a track without a codec";
+  }
+  for (const rtp::ReceiveTrack& track : media.receive) {
+    if (track.rids.size() > kMaxLayers) return "sends more than 4 simulcast layers";
+  }
+  return nullptr;
 }
 
 absl::Status NoPeer(PeerId id) {
   return absl::NotFoundError(absl::StrCat("peer ", id.value(), " not found"));
+}
+
+absl::Status NoFeed(FeedId id) {
+  return absl::NotFoundError(absl::StrCat("feed ", id.value(), " not found"));
+}
+
+absl::Status Inconsistent(std::string_view what, uint64_t id) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("state of ", std::string(what), " ", id, " is not consistent"));
+}
+
+absl::Status NoOtherWorker(FeedId feed, uint32_t worker) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("feed ", feed.value(), ": worker ", worker, " is no other worker of this node"));
 }
 
 }  // namespace
@@ -96,13 +154,8 @@ absl::Status Worker::ApplyOne(const sfu::CreatePeer& command, Timestamp now, Tur
     return absl::ResourceExhaustedError(
         absl::StrCat("worker ", options_.index, " has its ", options_.max_peers, " peers"));
   }
-  if (command.publishes.IsNone() != command.media.receive.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "peer ", command.peer.value(), " must name a feed exactly if it sends tracks"));
-  }
-  if (command.media.send.size() > 64) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("peer ", command.peer.value(), " has more than 64 slots"));
+  if (const char* fault = FindFault(command)) {
+    return absl::InvalidArgumentError(absl::StrCat("peer ", command.peer.value(), " ", fault));
   }
   const absl::StatusOr<peer::PeerParameters> parameters = ParametersOf(command);
   if (!parameters.ok()) return parameters.status();
@@ -172,20 +225,18 @@ absl::Status Worker::ApplyOne(const sfu::SelectLayer& command, Timestamp now, Tu
   return status;
 }
 
-absl::Status Worker::ApplyOne(const sfu::RequestKeyframe& command, Timestamp now,
-                              TurnOutput& out) {
-  if (!router_.HasFeed(command.feed)) {
-    return absl::NotFoundError(absl::StrCat("feed ", command.feed.value(), " not found"));
+absl::Status Worker::ApplyOne(const sfu::RequestKeyframe& command, Timestamp now, TurnOutput& out) {
+  if (!router_.HasFeed(command.feed)) return NoFeed(command.feed);
+  for (uint8_t layer = 0; layer < router_.LayersOf(command.feed); ++layer) {
+    WishKeyframe({command.feed, layer}, now, out);
   }
-  WishKeyframe({command.feed, 0}, now, out);
   return absl::OkStatus();
 }
 
 absl::Status Worker::ApplyOne(const sfu::AttachRemoteFeed& command, Timestamp, TurnOutput&) {
   if (mesh_ == nullptr || command.origin_worker >= mesh_->workers() ||
       command.origin_worker == options_.index) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("worker ", command.origin_worker, " is no other worker of this node"));
+    return NoOtherWorker(command.feed, command.origin_worker);
   }
   absl::Status added = router_.AddFeed({.feed = command.feed,
                                         .site = {},
@@ -199,9 +250,7 @@ absl::Status Worker::ApplyOne(const sfu::AttachRemoteFeed& command, Timestamp, T
 
 absl::Status Worker::ApplyOne(const sfu::DetachRemoteFeed& command, Timestamp now,
                               TurnOutput& out) {
-  if (remote_feeds_.erase(command.feed) == 0) {
-    return absl::NotFoundError(absl::StrCat("feed ", command.feed.value(), " not found"));
-  }
+  if (remote_feeds_.erase(command.feed) == 0) return NoFeed(command.feed);
   router_.RemoveFeed(command.feed, routed_);
   // Its end is the origin's to report.
   routed_.events.clear();
@@ -212,9 +261,10 @@ absl::Status Worker::ApplyOne(const sfu::DetachRemoteFeed& command, Timestamp no
 absl::Status Worker::ApplyOne(const sfu::AddRelay& command, Timestamp, TurnOutput&) {
   if (mesh_ == nullptr || command.to_worker >= mesh_->workers() ||
       command.to_worker == options_.index) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("worker ", command.to_worker, " is no other worker of this node"));
+    return NoOtherWorker(command.feed, command.to_worker);
   }
+  // A feed that came from another worker is not passed on: its origin sends it to everybody.
+  if (!publishers_.contains(command.feed)) return NoFeed(command.feed);
   return router_.AddRelay(command.feed, command.to_worker);
 }
 
@@ -222,8 +272,8 @@ absl::Status Worker::ApplyOne(const sfu::RemoveRelay& command, Timestamp, TurnOu
   return router_.RemoveRelay(command.feed, command.to_worker);
 }
 
-WorkerState Worker::Export() const {
-  WorkerState state{.peers = {}, .remote_feeds = {}, .router = router_.Export(), .rng = rng_};
+WorkerState Worker::Export(Timestamp now) const {
+  WorkerState state{.peers = {}, .remote_feeds = {}, .router = router_.Export(now), .rng = rng_};
   for (const auto& [id, entry] : peers_) {
     std::optional<peer::Peer::State> exported = entry.peer->Export();
     if (exported) {
@@ -232,17 +282,18 @@ WorkerState Worker::Export() const {
     }
     // In its handshake: the client joins again, so nothing of it is carried over.
     std::erase_if(state.router.slots, [&](const auto& slot) { return slot.key.peer == id; });
-    std::erase_if(state.router.feeds, [&](const auto& feed) {
-      return feed.parameters.feed == entry.publishes;
-    });
+    std::erase_if(state.router.feeds,
+                  [&](const auto& feed) { return feed.parameters.feed == entry.publishes; });
   }
   for (const auto& [feed, origin] : remote_feeds_) state.remote_feeds.push_back({feed, origin});
   return state;
 }
 
-absl::Status Worker::Restore(const WorkerState& state, transport::SrtpSender::RestoreMode mode, Timestamp now,
-                             TurnOutput& out) {
+absl::Status Worker::Restore(const WorkerState& state, transport::SrtpSender::RestoreMode mode,
+                             Timestamp now, TurnOutput& out) {
   VIGIL_CHECK(peers_.empty());
+  absl::Status consistent = CheckState(state);
+  if (!consistent.ok()) return consistent;
   rng_ = state.rng;
   if (!router_.Restore(state.router, now)) {
     return absl::FailedPreconditionError("router state is not consistent");
@@ -251,35 +302,80 @@ absl::Status Worker::Restore(const WorkerState& state, transport::SrtpSender::Re
     remote_feeds_[remote.feed] = remote.origin_worker;
   }
   for (const WorkerState::PeerRecord& record : state.peers) {
-    if (by_id_.contains(record.peer.id)) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("peer ", record.peer.id.value(), " is there twice"));
-    }
-    std::unique_ptr<peer::Peer> restored =
-        peer::Peer::Restore(context_, record.peer, mode, now);
-    if (restored == nullptr) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("state of peer ", record.peer.id.value(), " is not consistent"));
-    }
-    Entry& entry = Adopt({.peer = std::move(restored),
-                          .site = record.site,
-                          .group = record.group,
-                          .publishes = record.publishes,
-                          .bound = {},
-                          .ufrags = {}});
-    entry.open = record.peer.ice.selected.has_value();
-    for (const ice::IceLiteAgent::Address& address : record.peer.ice.addresses) {
-      Bind(entry, address.address, out);
-    }
-    RestoreSequences(entry);
+    absl::Status restored = RestorePeer(record, mode, now, out);
+    if (!restored.ok()) return restored;
   }
   if (mode == transport::SrtpSender::RestoreMode::kAfterFault) {
-    for (auto& [id, entry] : peers_) {
-      for (uint8_t layer = 0; layer < entry.peer->receiver().layers(); ++layer) {
-        entry.peer->RequestKeyframe(layer, now, out.outbox);
-      }
+    // Every receiver has missed something.
+    for (const sfu::Router::SlotState& slot : state.router.slots) {
+      router_.OnKeyframeRequest(slot.key, routed_);
+    }
+    Settle(now, out);
+  }
+  return absl::OkStatus();
+}
+
+// Whether peers, slots, feeds and workers that name each other are all there.
+absl::Status Worker::CheckState(const WorkerState& state) const {
+  const auto is_other_worker = [this](uint32_t worker) {
+    return mesh_ != nullptr && worker < mesh_->workers() && worker != options_.index;
+  };
+  std::map<PeerId, size_t> slots;
+  std::map<FeedId, bool> feeds;  // Whether somebody provides it.
+  for (const WorkerState::PeerRecord& record : state.peers) {
+    slots[record.peer.id] = record.peer.media.send.size();
+  }
+  for (const sfu::Router::FeedState& feed : state.router.feeds) {
+    feeds[feed.parameters.feed] = false;
+    if (!std::all_of(feed.relays.begin(), feed.relays.end(), is_other_worker)) {
+      return Inconsistent("feed", feed.parameters.feed.value());
     }
   }
+  for (const WorkerState::PeerRecord& record : state.peers) {
+    if (record.publishes.IsNone()) continue;
+    const auto feed = feeds.find(record.publishes);
+    if (feed == feeds.end()) return Inconsistent("peer", record.peer.id.value());
+    feed->second = true;
+  }
+  for (const WorkerState::RemoteFeed& remote : state.remote_feeds) {
+    const auto feed = feeds.find(remote.feed);
+    if (feed == feeds.end() || !is_other_worker(remote.origin_worker)) {
+      return Inconsistent("feed", remote.feed.value());
+    }
+    feed->second = true;
+  }
+  for (const auto& [feed, provided] : feeds) {
+    if (!provided) return Inconsistent("feed", feed.value());
+  }
+  for (const sfu::Router::SlotState& slot : state.router.slots) {
+    const auto peer = slots.find(slot.key.peer);
+    if (peer == slots.end() || slot.key.index >= peer->second) {
+      return Inconsistent("a slot of peer", slot.key.peer.value());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Worker::RestorePeer(const WorkerState::PeerRecord& record,
+                                 transport::SrtpSender::RestoreMode mode, Timestamp now,
+                                 TurnOutput& out) {
+  if (by_id_.contains(record.peer.id)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("peer ", record.peer.id.value(), " is there twice"));
+  }
+  std::unique_ptr<peer::Peer> restored = peer::Peer::Restore(context_, record.peer, mode, now);
+  if (restored == nullptr) return Inconsistent("peer", record.peer.id.value());
+  Entry& entry = Adopt({.peer = std::move(restored),
+                        .site = record.site,
+                        .group = record.group,
+                        .publishes = record.publishes,
+                        .bound = {},
+                        .ufrags = {}});
+  entry.open = record.peer.ice.selected.has_value();
+  for (const ice::IceLiteAgent::Address& address : record.peer.ice.addresses) {
+    Bind(entry, address.address, out);
+  }
+  RestoreSequences(entry);
   return absl::OkStatus();
 }
 

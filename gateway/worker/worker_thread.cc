@@ -79,6 +79,8 @@ bool WorkerThread::TakeAsks(Timestamp now) {
                                                                   .running = now - started_,
                                                                   .lagged_events = lagged_total_});
     }
+    // Passwords and keys are not to lie in the ring until they are overwritten.
+    *ask = {};
     asks_.Release();
     // Never full: no more than kMaxAsks are outstanding.
     VIGIL_CHECK(answers_.Push(std::move(answer)));

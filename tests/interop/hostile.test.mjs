@@ -192,8 +192,11 @@ test('an offer cut anywhere never makes a 5xx', {timeout: 90_000}, async () => {
 test('wrong types and names are told apart', {timeout: 90_000}, async () => {
   const type = await gateway.offer('/whip/room-7/patient', offer, {'Content-Type': 'text/plain'});
   assert.equal(type.status, 415);
-  const name = await gateway.offer('/whip/room%207/..%2f', offer);
-  assert.ok(name.status === 400 || name.status === 404, String(name.status));
+  for (const path of ['/whip/room%207/patient', '/whip/ROOM/patient', '/whip/room-7',
+                      '/whep/a%2fb/c/d']) {
+    const name = await gateway.offer(path, offer);
+    assert.equal(name.status, 404, path);
+  }
   for (const path of ['/../../CMakeLists.txt', '/%2e%2e/%2e%2e/CMakeLists.txt',
                       '/..%2f..%2fCMakeLists.txt', '//etc/passwd', '/no-such-file.js']) {
     const reply = await rawRequest(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
