@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <set>
 #include <span>
 #include <string>
 
@@ -43,8 +42,9 @@ class PublisherChecker {
 
   struct Stream {
     SequenceUnwrapper sequences;
-    std::set<int64_t> received;
+    std::map<int64_t, Timestamp> received;
     std::map<int64_t, int> requests;
+    Timestamp last_received = Timestamp::LongAgo();
   };
 
   const ScriptedPublisher& publisher_;

@@ -15,7 +15,7 @@ constexpr TimeDelta kTimestampTolerance = TimeDelta::Millis(25);
 // What clock learning may be off by, beyond the path.
 constexpr TimeDelta kClockTolerance = TimeDelta::Millis(15);
 constexpr TimeDelta kRemembered = TimeDelta::Millis(2500);
-constexpr int64_t kRetransmissionBurst = 60'000;
+constexpr int64_t kRetransmissionBurst = stream::OutboundStream::kRetransmissionBurst;
 
 TimeDelta Magnitude(TimeDelta span) { return span < TimeDelta::Zero() ? -span : span; }
 
@@ -34,9 +34,13 @@ void SlotChecker::Add(Timestamp now, const std::string& what) {
                          std::to_string(key_.peer.value()) + ": " + what);
 }
 
-void SlotChecker::OnFault(int64_t least) {
+void SlotChecker::OnFault(int64_t least, Timestamp known) {
+  // The successor begins anew what began after that.
+  if (segment_ && segment_->begun >= known) segment_->generation = 0;
   fault_ = least;
-  blurred_ = true;
+  allowance_ += kRetransmissionBurst;  // What was spent since is not known.
+  timestamp_blurred_ = true;
+  counters_blurred_ = 7;
 }
 
 bool SlotChecker::Continues(const PayloadStamp& stamp, const Assignment& assigned) const {
@@ -90,7 +94,11 @@ void SlotChecker::OnMedia(const rtp::PacketView& packet, const Assignment& assig
   }
   const bool begins = !Continues(*stamp, assigned) || fault_;
   const bool same_source = Continues(*stamp, assigned);
-  if (begins) Begin(*stamp, sequence, packet, now);
+  longest_path_ = std::max(longest_path_, truth.path);
+  if (begins && !same_source && highest_out_ >= 0) {
+    CheckTimestampStep(packet.header.timestamp, now);
+  }
+  if (begins) Begin(*stamp, sequence, now);
   if (!same_source || !segment_) {
     segment_->generation = assigned.generation;
     segment_->timestamp_offset = packet.header.timestamp - stamp->timestamp;
@@ -113,8 +121,24 @@ void SlotChecker::OnMedia(const rtp::PacketView& packet, const Assignment& assig
   }
 }
 
-void SlotChecker::Begin(const PayloadStamp& stamp, int64_t sequence, const rtp::PacketView& packet,
-                        Timestamp now) {
+// Over a switch the stream's time goes on as real time does.
+void SlotChecker::CheckTimestampStep(uint32_t timestamp, Timestamp now) {
+  const auto step = static_cast<int32_t>(timestamp - highest_timestamp_);
+  if (step <= 0) Add(now, "timestamp does not advance at a switch");
+  if (timestamp_blurred_) {
+    timestamp_blurred_ = false;
+    return;
+  }
+  const int64_t rate = track_.kind == rtp::MediaKind::kVideo ? 90'000 : 48'000;
+  const TimeDelta claimed = TimeDelta::Micros(int64_t{step} * 1'000'000 / rate);
+  const TimeDelta elapsed = now - advanced_at_;
+  if (Magnitude(claimed - elapsed) > kTimestampTolerance + longest_path_) {
+    Add(now, "timestamp claims " + std::to_string(claimed.ms()) + " ms for " +
+                 std::to_string(elapsed.ms()) + " ms at a switch");
+  }
+}
+
+void SlotChecker::Begin(const PayloadStamp& stamp, int64_t sequence, Timestamp now) {
   const bool after_fault = fault_.has_value();
   if (after_fault) {
     if (sequence < *fault_) Add(now, "an index that the dead owner may have used");
@@ -130,20 +154,10 @@ void SlotChecker::Begin(const PayloadStamp& stamp, int64_t sequence, const rtp::
     Add(now, "begins a source in the middle (frame " + std::to_string(stamp.frame) + ", packet " +
                  std::to_string(stamp.index) + (stamp.keyframe ? ", keyframe)" : ")"));
   }
-  if (highest_out_ >= 0 && !after_fault) {
-    const auto step = static_cast<int32_t>(packet.header.timestamp - highest_timestamp_);
-    const int64_t rate = stamp.kind == rtp::MediaKind::kVideo ? 90'000 : 48'000;
-    const TimeDelta claimed = TimeDelta::Micros(int64_t{step} * 1'000'000 / rate);
-    const TimeDelta elapsed = now - advanced_at_;
-    if (step <= 0) Add(now, "timestamp does not advance at a switch");
-    if (Magnitude(claimed - elapsed) > kTimestampTolerance) {
-      Add(now, "timestamp claims " + std::to_string(claimed.ms()) + " ms for " +
-                   std::to_string(elapsed.ms()) + " ms at a switch");
-    }
-  }
   if (segment_) ++switches_;
   Segment next;
   if (segment_) next = *segment_;
+  if (!after_fault) next.begun = now;
   next.source = stamp;
   next.first_out = sequence;
   next.first_in = stamp.sequence;
@@ -182,29 +196,32 @@ void SlotChecker::CheckSequence(const PayloadStamp& stamp, int64_t sequence,
 
 void SlotChecker::CheckCounters(const PayloadStamp& stamp, const Counters& counters, bool begins,
                                 Timestamp now) {
-  const auto check = [&](const char* name, auto out, auto in, auto& offset, auto& highest,
-                         int mask) {
+  const auto check = [&](int bit, auto out, auto in, auto& offset, auto& highest, int mask) {
     if (!out) return;
+    const std::string name = bit == 1 ? "picture id" : bit == 2 ? "TL0 index" : "frame number";
+    const int ahead = (*out - highest.value_or(static_cast<uint16_t>(*out - 1))) & mask;
     using Value = std::decay_t<decltype(*out)>;
     const auto difference = static_cast<Value>((*out - in) & mask);
     if (begins) {
-      if (highest && !blurred_ && *out != static_cast<Value>((*highest + 1) & mask)) {
-        Add(now, std::string(name) + " " + std::to_string(*out) + " does not follow " +
-                     std::to_string(*highest) + " at a switch");
+      const bool blurred = (counters_blurred_ & bit) != 0;
+      // A successor goes on where its state says, which may be the layer before the last.
+      const bool resumed = segment_->after_fault;
+      if (!resumed) counters_blurred_ &= ~bit;
+      if (!resumed && (blurred ? ahead == 0 || ahead > mask / 2 : ahead != 1)) {
+        Add(now, name + " " + std::to_string(*out) + " does not follow " +
+                     std::to_string(highest.value_or(0)) + " at a switch");
       }
       offset = difference;
     } else if (offset != difference) {
-      Add(now, std::string(name) + " offset changed without a switch");
+      Add(now, name + " offset changed without a switch");
     }
-    const int ahead = (*out - highest.value_or(static_cast<Value>(*out - 1))) & mask;
     if (begins || (ahead != 0 && ahead <= mask / 2)) highest = out;
   };
-  check("picture id", counters.picture_id, stamp.picture_id, segment_->picture_offset,
-        highest_.picture_id, 0x7fff);
-  check("tl0 index", counters.tl0, stamp.tl0, segment_->tl0_offset, highest_.tl0, 0xff);
-  check("frame number", counters.frame_number, stamp.frame_number, segment_->frame_offset,
-        highest_.frame_number, 0xffff);
-  if (begins) blurred_ = false;
+  check(1, counters.picture_id, stamp.picture_id, segment_->picture_offset, highest_.picture_id,
+        0x7fff);
+  check(2, counters.tl0, stamp.tl0, segment_->tl0_offset, highest_.tl0, 0xff);
+  check(4, counters.frame_number, stamp.frame_number, segment_->frame_offset, highest_.frame_number,
+        0xffff);
 }
 
 // The bytes behind the descriptor are what the publisher made of this stamp.
@@ -259,7 +276,12 @@ void SlotChecker::OnRetransmission(const rtp::PacketView& packet, Timestamp now)
   if (packet.payload.size() < 2) return Add(now, "a retransmission of nothing");
   const int64_t sequence = sequences_.Peek(ReadU16(packet.payload.data()));
   const auto it = sent_.find(sequence);
-  if (it == sent_.end()) return Add(now, "a retransmission of what was never sent");
+  if (it == sent_.end()) {
+    // SRTP refuses what comes late over a restore; the history still has it.
+    if (egress_drops_ > 0) return;
+    return Add(now, "a retransmission of packet " + std::to_string(sequence) +
+                        ", which was never sent");
+  }
   const Sent& sent = it->second;
   const std::span<const uint8_t> payload = packet.payload.subspan(2);
   retransmitted_bytes_ += static_cast<int64_t>(payload.size());
@@ -270,7 +292,7 @@ void SlotChecker::OnRetransmission(const rtp::PacketView& packet, Timestamp now)
       packet.header.payload_type != track_.payloads[sent.payload_index].rtx_payload_type) {
     Add(now, "a retransmission with another header than its original");
   }
-  if (retransmitted_bytes_ > media_bytes_ + kRetransmissionBurst) {
+  if (retransmitted_bytes_ > media_bytes_ + allowance_) {
     Add(now, "more was retransmitted than is due");
   }
 }
