@@ -279,8 +279,8 @@ void SlotChecker::OnRetransmission(const rtp::PacketView& packet, Timestamp now)
   if (it == sent_.end()) {
     // SRTP refuses what comes late over a restore; the history still has it.
     if (egress_drops_ > 0) return;
-    return Add(now, "a retransmission of packet " + std::to_string(sequence) +
-                        ", which was never sent");
+    return Add(now,
+               "a retransmission of packet " + std::to_string(sequence) + ", which was never sent");
   }
   const Sent& sent = it->second;
   const std::span<const uint8_t> payload = packet.payload.subspan(2);
