@@ -344,7 +344,7 @@ void ScriptedSubscriber::SendTransportFeedback(Timestamp, ClientOutput& out) {
   std::array<uint8_t, 1400> buffer;
   ByteWriter writer(buffer);
   const size_t reported = rtp::WriteTransportFeedback(
-      own_ssrc_, slots_.front().track.ssrc, next_base_, arrivals, feedback_count_++, writer);
+      {own_ssrc_, slots_.front().track.ssrc, next_base_, feedback_count_++}, arrivals, writer);
   if (reported > 0) {
     next_base_ = arrivals[reported - 1].sequence + 1;
     arrivals_.erase(arrivals_.begin(), arrivals_.lower_bound(next_base_));
