@@ -31,7 +31,6 @@ void PublisherChecker::OnIngress(std::span<const uint8_t> datagram, bool taken, 
   const SourceStream* source = publisher_.FindStream(view->header.ssrc);
   if (!taken || source == nullptr) return;
   Stream& stream = streams_[source->ssrc];
-  stream.last_received = now;
   if (view->header.ssrc == source->ssrc) {
     stream.received.emplace(stream.sequences.Unwrap(view->header.sequence), now);
   } else {
@@ -129,8 +128,11 @@ void PublisherChecker::OnReportBlocks(const rtp::ReportBlocks& blocks, Timestamp
     }
     if (static_cast<uint16_t>(block.extended_highest_sequence) !=
             static_cast<uint16_t>(it->second.received.rbegin()->first) &&
-        it->second.last_received > fault_at_) {
-      Add(now, "was sent a report with another highest sequence number than arrived");
+        it->second.received.rbegin()->second > fault_at_) {
+      Add(now, "was sent a report with another highest sequence number than arrived: " +
+                   std::to_string(block.extended_highest_sequence) + " not " +
+                   std::to_string(static_cast<uint16_t>(it->second.received.rbegin()->first)) +
+                   " of " + std::to_string(block.ssrc));
     }
     if (lossless_ && block.cumulative_lost != 0 && fault_at_.IsLongAgo()) {
       Add(now, "was reported " + std::to_string(block.cumulative_lost) + " losses without any");

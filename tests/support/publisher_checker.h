@@ -44,7 +44,6 @@ class PublisherChecker {
     SequenceUnwrapper sequences;
     std::map<int64_t, Timestamp> received;
     std::map<int64_t, int> requests;
-    Timestamp last_received = Timestamp::LongAgo();
   };
 
   const ScriptedPublisher& publisher_;

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "gateway/rtp/payload.h"
+#include "gateway/sfu/forwarder.h"
 #include "gateway/stream/publisher_clock.h"
 
 namespace vigil::sim {
@@ -183,6 +184,11 @@ void SlotChecker::CheckSequence(const PayloadStamp& stamp, int64_t sequence,
   const bool grew = !newest || dropped >= segment_->most_dropped;
   if (stamp.sequence < segment_->first_in) {
     if (!segment_->after_fault) Add(now, "a packet from before the switch");
+  } else if (newest && stamp.sequence - segment_->highest_in > sfu::Forwarder::kMaxGap) {
+    // A leap of the source's goes out as a bounded gap: counting begins anew.
+    segment_->first_in = stamp.sequence;
+    segment_->first_out = sequence;
+    segment_->most_dropped = 0;
   } else if (dropped < 0 || dropped > padding || !grew || (truth.in_order && dropped != padding)) {
     Add(now, "source packet " + std::to_string(stamp.sequence) + " went out as " +
                  std::to_string(sequence) + ": " + std::to_string(dropped) +
@@ -245,7 +251,8 @@ void SlotChecker::CheckExtensions(const PayloadStamp& stamp,
   }
   const bool negotiated = negotiated_.Has(rtp::ExtensionType::kPlayoutDelay);
   const bool due =
-      stamp.kind == rtp::MediaKind::kVideo && (packets_ <= 50 || (stamp.keyframe && stamp.first()));
+      stamp.kind == rtp::MediaKind::kVideo &&
+      (packets_ <= 50 || (!segment_->after_fault && stamp.sequence == segment_->first_in));
   if (negotiated && due && extensions.playout_delay != rtp::PlayoutDelay{0, 10}) {
     Add(now, "playout-delay 0 to 100 ms is missing");
   }

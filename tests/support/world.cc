@@ -35,7 +35,7 @@ uint64_t SeedOr(uint64_t fallback) {
 
 World::World(const WorldOptions& options) : options_(options), rng_(options.seed) {
   LeaveTrail("simulated world of seed", options.seed);
-  auto dtls = transport::DtlsContext::Create();
+  auto dtls = transport::DtlsContext::Create({});
   VIGIL_CHECK(dtls.ok());
   dtls_ = *std::move(dtls);
   nodes_ = std::vector<Node>(options.workers);
