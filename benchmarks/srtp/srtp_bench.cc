@@ -1,7 +1,8 @@
 // What one SRTP protect costs as the number of live sessions grows.
 //
-// Sessions are visited round-robin, as an SFU visits its subscribers, so that at N sessions each
-// one's context has been pushed out of the cache by the N - 1 others. The cost is CPU time of the
+// For each measurement exactly N sessions are made (the stock ciphers get slower by sessions that
+// only exist) and visited round-robin, as an SFU visits its subscribers, so that each one's context
+// has been pushed out of the cache by the N - 1 others. The cost is CPU time of the
 // thread, not wall time, and the sizes are visited in another order in each round, so that neither
 // a busy machine nor a slow drift of its clock looks like a slope. The first round is warm-up.
 
@@ -100,12 +101,13 @@ class SessionSet {
       senders_.back()->AddStream(kSsrc);
     }
     next_.resize(count);
-    Run(count, count);  // The first packet of each makes libsrtp's stream.
+    Run(count);  // The first packet of each makes libsrtp's stream.
     bytes_per_session_ = (ResidentBytes() - before) / static_cast<double>(count);
   }
 
-  // CPU seconds per packet over `packets` packets, round-robin over the first `sessions`.
-  double Run(size_t sessions, uint64_t packets) {
+  // CPU seconds per packet over `packets` packets.
+  double Run(uint64_t packets) {
+    const size_t sessions = senders_.size();
     const double start = ThreadCpuSeconds();
     for (uint64_t i = 0; i < packets; ++i) {
       const size_t session = i % sessions;
@@ -134,8 +136,9 @@ class SessionSet {
 };
 
 ProfileResult Measure(SrtpProfile profile, std::string_view name, const Options& options) {
-  SessionSet sessions(profile, kSessionCounts.back(), options.lookahead);
-  ProfileResult result{name, sessions.bytes_per_session(), {}};
+  const double bytes =
+      SessionSet(profile, kSessionCounts.back(), options.lookahead).bytes_per_session();
+  ProfileResult result{name, bytes, {}};
   for (const size_t count : kSessionCounts) {
     result.costs.push_back(
         {"srtp.protect." + std::string(name) + "." + std::to_string(count), count, {}});
@@ -146,9 +149,8 @@ ProfileResult Measure(SrtpProfile profile, std::string_view name, const Options&
       const size_t at = round % 2 == 0 ? (i + static_cast<size_t>(round)) % result.costs.size()
                                        : result.costs.size() - 1 - i;
       Distribution& cost = result.costs[at];
-      sessions.Run(cost.sessions, cost.sessions);  // Puts the cache into the state of this size.
-      const double seconds =
-          sessions.Run(cost.sessions, std::max<uint64_t>(options.packets, 4 * cost.sessions));
+      SessionSet sessions(profile, cost.sessions, options.lookahead);
+      const double seconds = sessions.Run(std::max<uint64_t>(options.packets, 4 * cost.sessions));
       if (round > 0) cost.seconds.push_back(seconds);
     }
   }

@@ -13,6 +13,9 @@ const WARM_UP = 2;
 
 // Runs in the page: one whole play, as times since the POST.
 async function playOnce(feed) {
+  // Physicians do not come a blink apart: a keyframe of the run before must not help or, by the
+  // encoder's 300 ms throttle, hinder this one.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
   const client = new window.vigil.WhepClient(`/whep/dr-1?feeds=${feed}`);
   const video = document.createElement('video');
   Object.assign(video, {autoplay: true, muted: true});

@@ -22,9 +22,9 @@ struct ClientAddress {
   // the question came to, or the client does not know it: two pairs of one client differ in this.
   uint8_t local = 0;
 
-  static ClientAddress V4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint16_t port,
-                          Transport transport = Transport::kUdp) {
-    return {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d}, port, transport};
+  // A UDP client.
+  static ClientAddress V4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint16_t port) {
+    return {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d}, port};
   }
   bool IsV4() const;
   // For logs of the adapters and for tests: "udp 192.0.2.1:5000", "tcp [2001:db8::1]:5000".

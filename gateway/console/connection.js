@@ -31,12 +31,13 @@ export function withCaptureTime(sdp) {
   }).join('');
 }
 
-// Lets a player that sends no media learn its round trip by receiver reference time (RFC 3611, 4.4):
-// without it Chromium never relates the gateway's clock to its own, and frames have no captureTime.
+// Lets a player that sends no media learn its round trip by receiver reference time (RFC 3611,
+// 4.4): without it Chromium never relates the gateway's clock to its own, and frames have no
+// captureTime.
 export function withReferenceTime(sdp) {
   const [session, ...sections] = sdp.split(/^(?=m=)/m);
   return session + sections.map((section) => {
-    if (!/^m=(audio|video) /.test(section) || !/^a=recvonly/m.test(section)) return section;
+    if (!/^a=recvonly/m.test(section)) return section;
     return section.replace(/^a=rtpmap:(\d+) (opus|VP8|VP9|AV1|H264)\/.*\r\n/gmi,
                            '$&a=rtcp-fb:$1 rrtr\r\n');
   }).join('');

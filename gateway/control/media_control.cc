@@ -190,7 +190,8 @@ void MediaControl::Replace(SiteId site, const worker::FeedName& feed) {
 
 void MediaControl::Close(const std::string& resource, OnDone done) {
   const worker::PeerRecord* peer = directory_.FindResource(resource);
-  if (peer == nullptr) return done(absl::NotFoundError(absl::StrCat("peer ", resource, " not found")));
+  if (peer == nullptr)
+    return done(absl::NotFoundError(absl::StrCat("peer ", resource, " not found")));
   const PeerId id = peer->id;
   std::vector<worker::Posting> postings = {{peer->worker, sfu::ClosePeer{id}}};
   const std::vector<worker::Posting> rest = directory_.RemovePeer(id);
@@ -201,7 +202,8 @@ void MediaControl::Close(const std::string& resource, OnDone done) {
 void MediaControl::Assign(const std::string& resource, uint32_t slot,
                           const std::optional<worker::FeedName>& feed, OnDone done) {
   const worker::PeerRecord* peer = directory_.FindResource(resource);
-  if (peer == nullptr) return done(absl::NotFoundError(absl::StrCat("peer ", resource, " not found")));
+  if (peer == nullptr)
+    return done(absl::NotFoundError(absl::StrCat("peer ", resource, " not found")));
   auto postings = directory_.Assign(peer->id, slot, feed);
   if (!postings.ok()) return done(postings.status());
   PostAll(*std::move(postings), std::move(done));

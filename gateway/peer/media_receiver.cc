@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 namespace vigil::peer {
 namespace {
@@ -80,6 +81,7 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
         rtp::ParsePayload(codec.type, view->payload, out.extensions.dependency_descriptor);
     if (!content) return DropReason::kMalformed;
     out.content = *content;
+    FindKeyframeStart(layer, out.content);
   }
   out.first_of_stream = !layer.stream;
   if (!layer.stream) StartStream(*route);
@@ -115,6 +117,15 @@ void MediaReceiver::OnKeyframe(Layer& layer, bool newest, Timestamp received) {
     // It came too late for those who wait.
     layer.keyframes.Request(received);
   }
+}
+
+// An H.264 keyframe is announced twice: by its parameter sets, and by its first slice. A receiver
+// that joins at the slice cannot decode it, so the slice only counts where no sets are sent.
+void MediaReceiver::FindKeyframeStart(Layer& layer, rtp::PayloadView& content) {
+  const auto* h264 = std::get_if<rtp::H264Descriptor>(&content.descriptor);
+  if (h264 == nullptr) return;
+  layer.parameter_sets_in_band = layer.parameter_sets_in_band || h264->has_sps;
+  if (layer.parameter_sets_in_band && !h264->has_sps) content.starts_keyframe = false;
 }
 
 // RFC 4588, 4: the payload starts with the original sequence number.
@@ -333,6 +344,7 @@ MediaReceiver::State MediaReceiver::Export() const {
       LayerState& out = layers.emplace_back();
       if (layer.stream) out.stream = layer.stream->Export();
       out.keyframes = layer.keyframes;
+      out.parameter_sets_in_band = layer.parameter_sets_in_band;
     }
   }
   return state;
@@ -350,6 +362,7 @@ bool MediaReceiver::Restore(const State& state, Timestamp now) {
       const LayerState& from = state.tracks[i][j];
       if (from.stream) tracks_[i].layers[j].stream.emplace(*from.stream, now);
       tracks_[i].layers[j].keyframes = from.keyframes;
+      tracks_[i].layers[j].parameter_sets_in_band = from.parameter_sets_in_band;
     }
   }
   routes_ = state.routes;

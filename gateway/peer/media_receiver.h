@@ -93,9 +93,11 @@ class MediaReceiver {
   struct LayerState {
     std::optional<stream::InboundStream::State> stream;
     stream::KeyframeRequester keyframes;
+    // H.264: SPS are sent, so no keyframe begins without one.
+    bool parameter_sets_in_band = false;
     template <typename F>
     void Fields(F&& f) {
-      f(stream, keyframes);
+      f(stream, keyframes, parameter_sets_in_band);
     }
   };
   struct State {
@@ -120,6 +122,7 @@ class MediaReceiver {
     std::optional<stream::InboundStream> stream;
     stream::KeyframeRequester keyframes;
     std::optional<rtp::Codec> codec;  // Of the last packet.
+    bool parameter_sets_in_band = false;
   };
   struct Track {
     rtp::ReceiveTrack parameters;
@@ -136,6 +139,7 @@ class MediaReceiver {
   void OnKeyframe(Layer& layer, bool newest, Timestamp received);
   void StartStream(const Route& route);
   static bool UndoRtx(rtp::PacketView& view);
+  static void FindKeyframeStart(Layer& layer, rtp::PayloadView& content);
   void WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
   void WriteKeyframeRequest(const Track& track, uint32_t ssrc, ByteWriter& out);
   stream::InboundStream* StreamOf(uint32_t ssrc);

@@ -225,14 +225,19 @@ struct FeedbackArrival {
   int64_t sequence = 0;  // Unwrapped.
   TimeDelta time;        // Since the receiver's reference zero; never negative.
 };
+struct FeedbackHeader {
+  uint32_t sender_ssrc = 0;
+  uint32_t media_ssrc = 0;
+  int64_t base_sequence = 0;  // Unwrapped.
+  uint8_t feedback_count = 0;
+};
 // Writes one feedback packet for base_sequence up to the last of `arrivals`, which is sorted by
 // sequence and not empty. Packets not listed are reported as not received. Stops early when the
 // packet would not fit `out`, when a delta does not fit 16 bits, or after 65535 packets; returns
 // how many of `arrivals` were reported, so that the caller goes on with a next packet. Returns 0
 // and writes nothing when not even the first goes in: out.ok() is false if for want of room, true
 // if it is not within 65535 packets from base_sequence on.
-size_t WriteTransportFeedback(uint32_t sender_ssrc, uint32_t media_ssrc, int64_t base_sequence,
-                              std::span<const FeedbackArrival> arrivals, uint8_t feedback_count,
-                              ByteWriter& out);
+size_t WriteTransportFeedback(const FeedbackHeader& header,
+                              std::span<const FeedbackArrival> arrivals, ByteWriter& out);
 
 }  // namespace vigil::rtp

@@ -301,11 +301,10 @@ void WriteDeltas(std::span<const FeedbackArrival> arrivals, ByteWriter& out) {
 
 }  // namespace
 
-size_t WriteTransportFeedback(uint32_t sender_ssrc, uint32_t media_ssrc, int64_t base_sequence,
-                              std::span<const FeedbackArrival> arrivals, uint8_t feedback_count,
-                              ByteWriter& out) {
+size_t WriteTransportFeedback(const FeedbackHeader& header,
+                              std::span<const FeedbackArrival> arrivals, ByteWriter& out) {
   if (arrivals.empty() || !out.ok()) return 0;
-  const FeedbackPlan plan = PlanFeedback(base_sequence, arrivals, out.remaining());
+  const FeedbackPlan plan = PlanFeedback(header.base_sequence, arrivals, out.remaining());
   if (plan.arrivals == 0) {
     if (plan.cut_for_room) RefuseToWrite(out);
     return 0;
@@ -313,13 +312,13 @@ size_t WriteTransportFeedback(uint32_t sender_ssrc, uint32_t media_ssrc, int64_t
   const std::span<const FeedbackArrival> reported = arrivals.first(plan.arrivals);
   const size_t end = out.position() + plan.size;
   BeginRtcpPacket(RtcpType::kRtpFeedback, kFormatTransportFeedback, plan.size, out);
-  out.U32(sender_ssrc);
-  out.U32(media_ssrc);
-  out.U16(static_cast<uint16_t>(base_sequence));
-  out.U16(static_cast<uint16_t>(reported.back().sequence - base_sequence + 1));
+  out.U32(header.sender_ssrc);
+  out.U32(header.media_ssrc);
+  out.U16(static_cast<uint16_t>(header.base_sequence));
+  out.U16(static_cast<uint16_t>(reported.back().sequence - header.base_sequence + 1));
   out.U24(DeltaTracker(reported.front()).ReferenceTime());
-  out.U8(feedback_count);
-  WriteChunks(base_sequence, reported, out);
+  out.U8(header.feedback_count);
+  WriteChunks(header.base_sequence, reported, out);
   WriteDeltas(reported, out);
   // Plain zeros, not RTCP padding, which RFC 3550, 6.4.1 allows in a compound's last packet only:
   // receivers find the end of the deltas by counting.

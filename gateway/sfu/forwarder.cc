@@ -12,6 +12,10 @@ namespace {
 // must not see two frames with one timestamp. Sound advances by one usual packet.
 constexpr TimeDelta kLeastVideoStep = TimeDelta::Millis(10);
 constexpr TimeDelta kLeastAudioStep = TimeDelta::Millis(20);
+// Seconds that an owner may have gone on after its last known state, at most.
+constexpr int64_t kUnknownPast = 2;
+// Pictures a second. Those of kUnknownPast must stay below half the range of a TL0 index.
+constexpr int64_t kMostPictures = 60;
 
 }  // namespace
 
@@ -107,6 +111,15 @@ void Forwarder::Leap(int64_t source) {
 
 void Forwarder::SkipTo(int64_t sequence) {
   if (sequence <= next_sequence_) return;
+  // The former owner may have begun the stream, in the time since its state was known, with the
+  // timestamps that we would begin with. Later ones are told from real time.
+  if (last_sent_at_.IsLongAgo()) {
+    last_timestamp_ += kUnknownPast * (kind_ == rtp::MediaKind::kVideo ? 90'000 : 48'000);
+  }
+  // It may have counted pictures, too. One source's go on by its own; the next starts above.
+  for (Counter* counter : {&picture_id_, &tl0_, &frame_}) {
+    counter->last += kUnknownPast * kMostPictures;
+  }
   const int64_t jump = sequence - next_sequence_;
   next_sequence_ = sequence;
   if (range_count_ == 0) return;

@@ -20,6 +20,9 @@ class Forwarder {
   // `first_sequence` below 2^15, so that the first wrap is counted right by SRTP.
   Forwarder(rtp::MediaKind kind, uint16_t first_sequence, uint32_t first_timestamp);
 
+  // To be restored into.
+  Forwarder() : Forwarder(rtp::MediaKind::kAudio, 0, 0) {}
+
   // The slot carries another source from the next packet (sound) or keyframe (picture) on.
   // Nothing of the old source is forwarded any more.
   void Begin();

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/base/archive.h"
 #include "gateway/base/check.h"
 
 namespace vigil::sfu {
@@ -378,7 +377,7 @@ Router::Slot* Router::FindSlot(SlotKey key) {
   return it == slots_.end() ? nullptr : &it->second;
 }
 
-Router::State Router::Export(Timestamp now) const {
+Router::State Router::Export() const {
   State state;
   state.rng = rng_;
   for (const FeedId id : feed_order_) {
@@ -394,7 +393,7 @@ Router::State Router::Export(Timestamp now) const {
                            .feed = slot.feed,
                            .wanted_layer = slot.wanted_layer,
                            .layer = slot.layer,
-                           .forwarder = WriteArchive(slot.forwarder, now),
+                           .forwarder = slot.forwarder,
                            .assigned_at = slot.assigned_at,
                            .announced = slot.announced,
                            .open = slot.open,
@@ -418,17 +417,14 @@ bool Router::Restore(const State& state, Timestamp now) {
     }
   }
   for (const SlotState& slot : state.slots) {
-    if (!RestoreSlot(slot, now)) return false;
+    if (!RestoreSlot(slot)) return false;
   }
   rng_ = state.rng;
   return true;
 }
 
-bool Router::RestoreSlot(const SlotState& state, Timestamp now) {
-  Forwarder forwarder(state.track.kind, 1, 0);
-  ArchiveReader reader(state.forwarder, now);
-  reader(forwarder);
-  if (!reader.ok() || !forwarder.IsConsistent() || HasSlot(state.key)) return false;
+bool Router::RestoreSlot(const SlotState& state) {
+  if (!state.forwarder.IsConsistent() || HasSlot(state.key)) return false;
   AddSlot(state.key, state.track);
   Slot& slot = slots_.at(state.key);
   slot.open = state.open;
@@ -441,7 +437,7 @@ bool Router::RestoreSlot(const SlotState& state, Timestamp now) {
     slot.announced = state.announced;
     slot.mismatch_reported = state.mismatch_reported;
   }
-  slot.forwarder = forwarder;
+  slot.forwarder = state.forwarder;
   // Its publisher was in its handshake and will join anew.
   if (slot.feed.IsNone()) slot.forwarder.Stop();
   return true;

@@ -129,7 +129,7 @@ class Router {
     FeedId feed;
     uint8_t wanted_layer = 255;
     uint8_t layer = 0;
-    std::vector<uint8_t> forwarder;  // Archive of the Forwarder.
+    Forwarder forwarder;
     Timestamp assigned_at = Timestamp::LongAgo();
     bool announced = false;
     bool open = false;
@@ -158,7 +158,7 @@ class Router {
       f(feeds, slots, rng);
     }
   };
-  State Export(Timestamp now) const;
+  State Export() const;
   // Into a fresh router. False if the state cannot be one of ours.
   bool Restore(const State& state, Timestamp now);
 
@@ -202,7 +202,7 @@ class Router {
   static std::optional<DropReason> ChooseLayer(Slot& slot, const Track& track,
                                                const rtp::TrackPacket& packet, Timestamp now,
                                                RouterOutput& out);
-  bool RestoreSlot(const SlotState& state, Timestamp now);
+  bool RestoreSlot(const SlotState& state);
   static bool ChoosePayload(Slot& slot, const rtp::Codec& codec, RouterOutput& out);
   std::optional<DropReason> ForwardTo(Slot& slot, Track& track, const rtp::TrackPacket& packet,
                                       Timestamp now, RouterOutput& out);

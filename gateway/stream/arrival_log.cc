@@ -73,8 +73,8 @@ bool ArrivalLog::WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp n
     // A write that finds no room spoils its writer, and what else is in the packet with it.
     ByteWriter attempt = out;
     const size_t reported =
-        rtp::WriteTransportFeedback(sender_ssrc, media_ssrc, base,
-                                    late > 0 ? rest.first(late) : rest, feedback_count_, attempt);
+        rtp::WriteTransportFeedback({sender_ssrc, media_ssrc, base, feedback_count_},
+                                    late > 0 ? rest.first(late) : rest, attempt);
     if (reported == 0) break;
     out = attempt;
     ++feedback_count_;

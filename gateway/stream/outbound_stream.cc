@@ -274,7 +274,8 @@ OutboundStream::State OutboundStream::Export() const {
           .clock = clock_,
           .payload_index = payload_index_,
           .confirmed_at = confirmed_at_,
-          .last_sent_at = last_sent_at_};
+          .last_sent_at = last_sent_at_,
+          .retransmission_credit = retransmission_credit_};
 }
 
 // The history is media and is not carried over: what is lost around a restore is repaired by a
@@ -284,6 +285,7 @@ OutboundStream::OutboundStream(const State& state)
       counters_(state.counters),
       round_trip_(state.round_trip),
       next_rtx_sequence_(state.next_rtx_sequence),
+      retransmission_credit_(state.retransmission_credit),
       clock_(state.clock),
       payload_index_(state.payload_index),
       confirmed_at_(state.confirmed_at),

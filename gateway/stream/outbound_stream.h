@@ -107,10 +107,11 @@ class OutboundStream {
     uint8_t payload_index = 0;
     Timestamp confirmed_at = Timestamp::LongAgo();
     Timestamp last_sent_at = Timestamp::LongAgo();
+    int64_t retransmission_credit = kRetransmissionBurst;
     template <typename F>
     void Fields(F&& f) {
       f(track, counters, round_trip, next_rtx_sequence, clock, payload_index, confirmed_at,
-        last_sent_at);
+        last_sent_at, retransmission_credit);
     }
   };
   State Export() const;

@@ -12,7 +12,7 @@
 namespace vigil::transport {
 namespace {
 
-constexpr int64_t kDay = 24 * 3600;
+constexpr int64_t kDay = 86'400;  // Seconds.
 
 // 63 random bits: positive, and different in each certificate of one issuer name (RFC 5280,
 // 4.1.2.2).

@@ -10,9 +10,11 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <srtp2/auth.h>
+#include <srtp2/cipher.h>
 #include <srtp2/srtp.h>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/transport/cipher_footprint.h"
 
 namespace vigil::transport {
 namespace {
@@ -398,9 +400,8 @@ CipherFootprint CipherFootprintScope::Find(const void* session) const {
   OSSL_PARAM parameters[] = {OSSL_PARAM_construct_octet_ptr(OSSL_CIPHER_PARAM_IV, &iv, kAesKeySize),
                              OSSL_PARAM_construct_end()};
   if (EVP_CIPHER_CTX_get_params(context, parameters) == 1 && iv != nullptr) {
-    constexpr uintptr_t kBeforeIv = 96;
-    const uintptr_t line = (reinterpret_cast<uintptr_t>(iv) - kBeforeIv) & ~uintptr_t{63};
-    footprint.schedule_ = reinterpret_cast<const uint8_t*>(line);
+    constexpr size_t kBeforeIv = 96;
+    footprint.schedule_ = static_cast<const uint8_t*>(iv) - kBeforeIv;
   }
   return footprint;
 }

@@ -53,8 +53,7 @@ std::string Fingerprint::ToString() const {
 
 std::optional<Fingerprint> ParseFingerprint(std::string_view text) {
   const size_t space = text.find(' ');
-  // The longest name has seven characters.
-  if (space == std::string_view::npos || space > 7) return std::nullopt;
+  if (space > 7) return std::nullopt;  // Longer than any name, or no space at all.
   Fingerprint fingerprint;
   for (const char c : text.substr(0, space)) fingerprint.algorithm.push_back(ToLower(c));
   const HashFunction* const hash = FindHash(fingerprint.algorithm);

@@ -10,7 +10,7 @@
 
 #include "gateway/base/drop_reason.h"
 #include "gateway/base/packet_pool.h"
-#include "gateway/transport/evp_cipher.h"
+#include "gateway/transport/cipher_footprint.h"
 #include "gateway/transport/srtp_keys.h"
 #include "gateway/transport/srtp_session.h"
 

@@ -26,7 +26,7 @@ struct WorkerCounters {
 
   uint64_t relayed_in = 0;  // Track packets from other workers.
   uint64_t relayed_out = 0;
-  uint64_t sent = 0;  // Deliveries that reached the outbox.
+  uint64_t sent = 0;          // Deliveries that reached the outbox.
   DropCounters egress_drops;  // Deliveries that did not.
   // Packets and notes that got lost between workers, or were no longer wanted on arrival.
   DropCounters relay_drops;

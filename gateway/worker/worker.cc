@@ -183,8 +183,7 @@ bool Worker::HandleRelays(size_t limit, Timestamp now, TurnOutput& out) {
       ++counters_.relayed_in;
       // Detached meanwhile: the origin learns of it with its own next command.
       if (!packet || !remote_feeds_.contains(feed)) {
-        counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber
-                                         : DropReason::kPoolExhausted);
+        counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
         continue;
       }
       router_.Forward(feed, *packet, now, routed_);

@@ -108,8 +108,8 @@ class Worker {
   void HandleTimers(Timestamp now, TurnOutput& out);
   Timestamp NextDeadline() const { return deadlines_.next(); }
 
-  // The state at `now`, of every peer whose handshake is done. Changes nothing.
-  WorkerState Export(Timestamp now) const;
+  // The state of every peer whose handshake is done. Changes nothing.
+  WorkerState Export() const;
   // Into a fresh worker. kAfterFault: the former owner died, so no index it may have used is used
   // again and publishers are asked for keyframes. FAILED_PRECONDITION if the state is not
   // consistent; the worker is then unusable.

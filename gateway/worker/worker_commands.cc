@@ -272,8 +272,8 @@ absl::Status Worker::ApplyOne(const sfu::RemoveRelay& command, Timestamp, TurnOu
   return router_.RemoveRelay(command.feed, command.to_worker);
 }
 
-WorkerState Worker::Export(Timestamp now) const {
-  WorkerState state{.peers = {}, .remote_feeds = {}, .router = router_.Export(now), .rng = rng_};
+WorkerState Worker::Export() const {
+  WorkerState state{.peers = {}, .remote_feeds = {}, .router = router_.Export(), .rng = rng_};
   for (const auto& [id, entry] : peers_) {
     std::optional<peer::Peer::State> exported = entry.peer->Export();
     if (exported) {

@@ -40,7 +40,8 @@ def seeds():
     sr = packet(200, 1, u32(SENDER, 0x83AA7E80, 0x40000000, 123456, 100, 10000) + block(-2))
     rr = packet(201, 2, u32(SENDER) + block(7) + block(-0x800000))
     sdes = packet(202, 1, u32(SENDER) + b"\x01\x05abcde\x00")
-    sdes_two = packet(202, 2, u32(SENDER) + b"\x01\x01a\x00" + u32(MEDIA) + b"\x07\x02bc" + bytes(4))
+    sdes_two = packet(
+        202, 2, u32(SENDER) + b"\x01\x01a\x00" + u32(MEDIA) + b"\x07\x02bc" + bytes(4))
     bye = packet(203, 2, u32(SENDER, MEDIA) + b"\x03bye")
     nack = packet(205, 1, u32(SENDER, MEDIA, 0xFFFE8003, 0x000F0000))
     pli = packet(206, 1, u32(SENDER, MEDIA))

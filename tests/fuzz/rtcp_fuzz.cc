@@ -165,9 +165,9 @@ void Rewrite(const TransportFeedback& feedback) {
   if (arrivals.empty()) return;
   for (FeedbackArrival& arrival : arrivals) arrival.time += kShift;
   const auto back = ReadBack<TransportFeedback>([&](ByteWriter& out) {
-    const size_t n =
-        WriteTransportFeedback(feedback.sender_ssrc, feedback.media_ssrc, feedback.base_sequence,
-                               arrivals, feedback.feedback_count, out);
+    const size_t n = WriteTransportFeedback({feedback.sender_ssrc, feedback.media_ssrc,
+                                             feedback.base_sequence, feedback.feedback_count},
+                                            arrivals, out);
     VIGIL_CHECK(n == arrivals.size());
   });
   VIGIL_CHECK(back.sender_ssrc == feedback.sender_ssrc && back.media_ssrc == feedback.media_ssrc);

@@ -192,7 +192,8 @@ test('an offer cut anywhere never makes a 5xx', {timeout: 90_000}, async () => {
 test('wrong types and names are told apart', {timeout: 90_000}, async () => {
   const type = await gateway.offer('/whip/room-7/patient', offer, {'Content-Type': 'text/plain'});
   assert.equal(type.status, 415);
-  for (const path of ['/whip/room%207/patient', '/whip/ROOM/patient', '/whip/room-7', '/whep/a%2fb/c/d']) {
+  for (const path of ['/whip/room%207/patient', '/whip/ROOM/patient', '/whip/room-7',
+                      '/whep/a%2fb/c/d']) {
     const name = await gateway.offer(path, offer);
     assert.equal(name.status, 404, path);
   }

@@ -43,10 +43,9 @@ ClientTransport::Identity ClientTransport::MakeIdentity(uint64_t seed,
                                                         transport::SrtpProfile profile) {
   Rng rng(seed);
   Identity identity;
-  identity.address =
-      ClientAddress::V4(10, static_cast<uint8_t>(rng.Next()), static_cast<uint8_t>(rng.Next()),
-                        static_cast<uint8_t>(rng.Next()),
-                        static_cast<uint16_t>(1024 + rng.Below(60'000)));
+  identity.address = ClientAddress::V4(
+      10, static_cast<uint8_t>(rng.Next()), static_cast<uint8_t>(rng.Next()),
+      static_cast<uint8_t>(rng.Next()), static_cast<uint16_t>(1024 + rng.Below(60'000)));
   identity.gateway = {RandomText(rng, 12), RandomText(rng, 24)};
   identity.client = {RandomText(rng, 4), RandomText(rng, 24)};
   identity.keys.profile = profile;

@@ -38,7 +38,9 @@ void HostileSubscriber::Send(Attack attack, ClientOutput& out) {
     std::array<uint8_t, 100> bytes;
     rng_.Fill(bytes);
     bytes[0] = 0x80;
-    bytes[2] &= 0x3f;
+    ++media_sequence_;
+    bytes[2] = static_cast<uint8_t>(media_sequence_ >> 8);
+    bytes[3] = static_cast<uint8_t>(media_sequence_);
     // Few SSRCs: what a client may make us remember is bounded, and tested elsewhere.
     ByteWriter(std::span(bytes).subspan(8, 4)).U32(static_cast<uint32_t>(77 + rng_.Below(3)));
     if (rng_.Chance(0.1)) transport().SendRtp(bytes, out);

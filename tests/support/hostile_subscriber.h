@@ -40,6 +40,7 @@ class HostileSubscriber : public ScriptedSubscriber {
   Rng rng_;
   TimeDelta interval_ = TimeDelta::Infinite();
   std::vector<Attack> attacks_;
+  uint16_t media_sequence_ = 0;
   Timestamp next_attack_ = Timestamp::LongAgo();
 };
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <set>
 #include <span>
 #include <string>
 
@@ -43,7 +42,7 @@ class PublisherChecker {
 
   struct Stream {
     SequenceUnwrapper sequences;
-    std::set<int64_t> received;
+    std::map<int64_t, Timestamp> received;
     std::map<int64_t, int> requests;
   };
 

@@ -55,7 +55,7 @@ class RandomWorld {
     world_.RunFor(kStart);
     for (const sfu::SlotKey& slot : slots_) AssignAny(slot);
     const TimeDelta busy = TimeDelta::Micros(rng_.Between(kLeastBusy.us(), kMostBusy.us()));
-    ScheduleDrills(busy);
+    ScheduleDrill(busy);
     ScheduleCommands(busy);
     world_.RunFor(busy);
     Calm();
@@ -97,7 +97,7 @@ class RandomWorld {
       if (rng_.Chance(0.1)) video.rids = {"q", "h", "f"};
       options.video = video;
     }
-    const auto worker = static_cast<uint32_t>(rng_.Below(workers_));
+    const uint32_t worker = AnyWorker();
     publishers_.push_back(&world_.AddPublisher(options, RandomPaths(), worker));
   }
 
@@ -117,7 +117,7 @@ class RandomWorld {
       }
       options.slots.push_back(slot);
     }
-    const auto worker = static_cast<uint32_t>(rng_.Below(workers_));
+    const uint32_t worker = AnyWorker();
     ScriptedSubscriber* added = nullptr;
     if (hostile) {
       HostileSubscriber& enemy = world_.AddHostile(options, RandomPaths(), worker);
@@ -142,6 +142,7 @@ class RandomWorld {
     if (!lossless_ && rng_.Chance(0.4)) AddSubscriber(/*hostile=*/true);
   }
 
+  uint32_t AnyWorker() { return static_cast<uint32_t>(rng_.Below(workers_)); }
   const ScriptedPublisher& AnyPublisher() { return *publishers_[rng_.Below(publishers_.size())]; }
 
   void AssignAny(sfu::SlotKey slot) {
@@ -149,33 +150,29 @@ class RandomWorld {
     (void)world_.Assign(slot, feed);
   }
 
-  // Each worker is replaced once, by a planned hand-over or after a fault.
-  void ScheduleDrills(TimeDelta busy) {
-    for (uint32_t i = 0; i < workers_; ++i) {
-      const TimeDelta at = TimeDelta::Micros(rng_.Between(0, busy.us() - 1'200'000));
-      const bool planned = lossless_ || rng_.Chance(0.5);
-      const TimeDelta blackout =
-          lossless_ || rng_.Chance(0.3) ? TimeDelta::Zero()
-                                        : TimeDelta::Millis(rng_.Between(1, 150));
-      const TimeDelta stale = TimeDelta::Millis(rng_.Between(0, 1000));
-      world_.At(at, [this, i, planned, stale, blackout] {
-        if (planned) {
-          world_.HandOver(i, blackout);
-        } else {
-          world_.Crash(i, stale, blackout);
-        }
-      });
-    }
+  // The workers are replaced once, by a planned hand-over or after a fault.
+  void ScheduleDrill(TimeDelta busy) {
+    const TimeDelta at = TimeDelta::Micros(rng_.Between(0, busy.us() - 1'200'000));
+    const bool planned = lossless_ || rng_.Chance(0.5);
+    const TimeDelta blackout =
+        lossless_ || rng_.Chance(0.3) ? TimeDelta::Zero() : TimeDelta::Millis(rng_.Between(1, 150));
+    const TimeDelta stale = TimeDelta::Millis(rng_.Between(0, 1000));
+    world_.At(at, [this, planned, stale, blackout] {
+      if (planned) {
+        world_.HandOver(blackout);
+      } else {
+        world_.Crash(stale, blackout);
+      }
+    });
   }
 
   void ScheduleCommands(TimeDelta busy) {
-    TimeDelta at;
-    while (at < busy) {
-      at += TimeDelta::Millis(rng_.Between(10, 250));
+    for (TimeDelta at; at < busy; at += TimeDelta::Millis(rng_.Between(10, 250))) {
       world_.At(at, [this] { Command(); });
     }
     if (rng_.Chance(0.3)) {
       world_.At(busy / 2, [this] {
+        if (!world_.IsSteady()) return;
         AddPublisher();
         AddSubscriber(/*hostile=*/false);
       });
@@ -205,7 +202,7 @@ class RandomWorld {
     } else if (what < 79) {
       publisher.set_paused(rng_.Chance(0.5));
     } else if (what < 81) {
-      if (world_.IsSteady(publisher.peer())) publisher.Restart(world_.now());
+      if (world_.IsSteady()) publisher.Restart(world_.now());
     } else if (what < 82) {
       (void)world_.Close(peer);
     } else if (what < 86 && !lossless_) {
@@ -224,8 +221,8 @@ class RandomWorld {
     std::vector<uint8_t> bytes = world_.Recorded(peer, rng_.Next());
     if (bytes.empty()) return;
     switch (rng_.Below(4)) {
-      case 0:  // Replayed.
-        return world_.Inject(worker, own, bytes);
+      case 0:  // Replayed, or delivered at last.
+        return world_.Inject(worker, own, bytes, peer);
       case 1:  // Replayed from elsewhere. A check would be authentic there (RFC 8445, 19.2).
         if (bytes[0] >= 64) world_.Inject(worker, other, bytes);
         return;
@@ -251,6 +248,7 @@ class RandomWorld {
   }
 
   void CheckEverybodySees() {
+    if (!world_.findings().empty()) return;
     for (size_t i = 0; i < slots_.size(); ++i) {
       const sfu::SlotKey key = slots_[i];
       const FeedId feed = world_.AssignedTo(key);
@@ -258,12 +256,12 @@ class RandomWorld {
       const auto& subscriber =
           dynamic_cast<const ScriptedSubscriber&>(*world_.FindClient(key.peer));
       const SlotExperience& seen = subscriber.experience(key.index);
-      const std::string name = "slot " + std::to_string(key.index) + " of peer " +
-                               std::to_string(key.peer.value());
+      const std::string name =
+          "slot " + std::to_string(key.index) + " of peer " + std::to_string(key.peer.value());
       frames_ += seen.frames;
       if (seen.feed != feed || world_.now() - seen.last_frame_at > TimeDelta::Millis(500)) {
-        world_.findings().Add(world_.now(), name + " does not show feed " +
-                                                std::to_string(feed.value()));
+        world_.findings().Add(world_.now(),
+                              name + " does not show feed " + std::to_string(feed.value()));
         continue;
       }
       if (subscriber.track(key.index).kind == rtp::MediaKind::kAudio) continue;

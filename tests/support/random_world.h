@@ -16,7 +16,7 @@ struct RandomWorldOutcome {
 };
 
 // A world drawn from `seed`: workers, publishers, subscribers, some of them hostile, their paths,
-// what the control plane does and when, and one restore drill for each worker. It ends calmly, and
+// what the control plane does and when, and a restore drill. It ends calmly, and
 // then every open slot must be showing what it was assigned.
 RandomWorldOutcome RunRandomWorld(uint64_t seed);
 

@@ -24,12 +24,16 @@ rtp::ExtensionMap AllExtensions() {
   rtp::ExtensionMap map;
   using rtp::ExtensionType;
   // The last id needs the two-byte form when the descriptor is sent.
-  const std::pair<ExtensionType, uint8_t> ids[] = {
-      {ExtensionType::kMid, 1},           {ExtensionType::kRid, 2},
-      {ExtensionType::kRepairedRid, 3},   {ExtensionType::kAbsSendTime, 4},
-      {ExtensionType::kTransportSequence, 5}, {ExtensionType::kAudioLevel, 6},
-      {ExtensionType::kPlayoutDelay, 7},  {ExtensionType::kAbsCaptureTime, 8},
-      {ExtensionType::kVideoOrientation, 9}, {ExtensionType::kDependencyDescriptor, 20}};
+  const std::pair<ExtensionType, uint8_t> ids[] = {{ExtensionType::kMid, 1},
+                                                   {ExtensionType::kRid, 2},
+                                                   {ExtensionType::kRepairedRid, 3},
+                                                   {ExtensionType::kAbsSendTime, 4},
+                                                   {ExtensionType::kTransportSequence, 5},
+                                                   {ExtensionType::kAudioLevel, 6},
+                                                   {ExtensionType::kPlayoutDelay, 7},
+                                                   {ExtensionType::kAbsCaptureTime, 8},
+                                                   {ExtensionType::kVideoOrientation, 9},
+                                                   {ExtensionType::kDependencyDescriptor, 20}};
   for (const auto& [type, id] : ids) VIGIL_CHECK(map.Add(type, id));
   return map;
 }

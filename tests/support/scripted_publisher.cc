@@ -177,8 +177,7 @@ void ScriptedPublisher::HandleTimers(Timestamp now, ClientOutput& out) {
     if (!paused_) SendFrame(encoders_.front(), now, out);
   }
   if (options_.video && now >= next_video_) {
-    next_video_ =
-        next_video_ + TimeDelta::Micros(1'000'000 / options_.video->frames_per_second);
+    next_video_ = next_video_ + TimeDelta::Micros(1'000'000 / options_.video->frames_per_second);
     for (Encoder& encoder : encoders_) {
       if (encoder.mid != "1" || encoder.stream->layer >= active_layers_) continue;
       if (!paused_) SendFrame(encoder, now, out);
@@ -200,8 +199,8 @@ void ScriptedPublisher::SendFrame(Encoder& encoder, Timestamp now, ClientOutput&
                      .epoch = stream.epoch,
                      .keyframe = video && encoder.keyframe_wanted,
                      .frame = encoder.frame++};
-  stamp.timestamp = stream.timestamp_base +
-                    static_cast<uint32_t>(rtp::ToRtpUnits(now - stream.started, rate));
+  stamp.timestamp =
+      stream.timestamp_base + static_cast<uint32_t>(rtp::ToRtpUnits(now - stream.started, rate));
   encoder.keyframe_wanted = false;
   encoder.picture_id = static_cast<uint16_t>((encoder.picture_id + 1) & 0x7fff);
   ++encoder.tl0;
@@ -211,8 +210,8 @@ void ScriptedPublisher::SendFrame(Encoder& encoder, Timestamp now, ClientOutput&
   stamp.frame_number = encoder.frame_number;
   if (video) {
     const int most = options_.video->most_packets;
-    stamp.count = static_cast<uint8_t>(stamp.keyframe ? rng_.Between(2, 2 * most)
-                                                      : rng_.Between(1, most));
+    stamp.count =
+        static_cast<uint8_t>(stamp.keyframe ? rng_.Between(2, 2 * most) : rng_.Between(1, most));
   }
   for (uint8_t i = 0; i < stamp.count; ++i) {
     stamp.index = i;
@@ -279,8 +278,7 @@ void ScriptedPublisher::SendPacket(Encoder& encoder, SentPacket packet, bool kee
   encoder.history[encoder.next_sequence - 1] = std::move(packet);
 }
 
-void ScriptedPublisher::Transmit(const rtp::PacketHeader& header,
-                                 rtp::HeaderExtensions& extensions,
+void ScriptedPublisher::Transmit(const rtp::PacketHeader& header, rtp::HeaderExtensions& extensions,
                                  std::span<const uint8_t> payload, ClientOutput& out) {
   extensions.transport_sequence = transport_sequence_++;
   ++packets_sent_;
@@ -318,12 +316,10 @@ void ScriptedPublisher::SendReports(Timestamp now, ClientOutput& out) {
   for (const Encoder& encoder : encoders_) {
     if (encoder.packets == 0) continue;
     const SourceStream& stream = *encoder.stream;
-    const auto elapsed = rtp::ToRtpUnits(now - stream.started,
-                                         rtp::ClockRateOf(stream.codec.type));
+    const auto elapsed = rtp::ToRtpUnits(now - stream.started, rtp::ClockRateOf(stream.codec.type));
     rtp::WriteSenderReport({.ssrc = stream.ssrc,
                             .ntp = NtpAt(now),
-                            .rtp_timestamp = stream.timestamp_base +
-                                             static_cast<uint32_t>(elapsed),
+                            .rtp_timestamp = stream.timestamp_base + static_cast<uint32_t>(elapsed),
                             .packet_count = encoder.packets,
                             .octet_count = encoder.bytes},
                            {}, writer);

@@ -22,10 +22,10 @@ namespace vigil::sim {
 struct VideoOptions {
   rtp::Codec codec = kVp8;
   int frames_per_second = 25;
-  int most_packets = 4;  // Of a frame; keyframes have twice as many.
-  size_t payload = 300;  // Bytes, at most.
+  int most_packets = 4;           // Of a frame; keyframes have twice as many.
+  size_t payload = 300;           // Bytes, at most.
   std::vector<std::string> rids;  // Empty: no simulcast.
-  double padding = 0;  // Chance of a padding-only packet behind a frame.
+  double padding = 0;             // Chance of a padding-only packet behind a frame.
 };
 
 struct PublisherOptions {
@@ -48,8 +48,8 @@ struct SourceStream {
   uint32_t ssrc = 0;
   uint32_t rtx_ssrc = 0;
   uint32_t timestamp_base = 0;
-  Timestamp started;  // When timestamp_base was captured.
-  std::set<int64_t> padding;  // Sequence numbers of padding-only packets.
+  Timestamp started;                          // When timestamp_base was captured.
+  std::set<int64_t> padding;                  // Sequence numbers of padding-only packets.
   std::map<uint16_t, int64_t> retransmitted;  // RTX sequence number to the original's.
 
   // When what carries `timestamp` was captured.

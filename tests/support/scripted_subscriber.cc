@@ -194,8 +194,7 @@ void ScriptedSubscriber::OnPacket(Slot& slot, uint16_t sequence, Arrived arrived
 void ScriptedSubscriber::Seen(Slot& slot, const Arrived& arrived, Timestamp now) {
   SlotExperience& experience = slot.experience;
   if (!experience.last_frame_at.IsLongAgo()) {
-    experience.longest_gap =
-        std::max(experience.longest_gap, now - experience.last_frame_at);
+    experience.longest_gap = std::max(experience.longest_gap, now - experience.last_frame_at);
   }
   experience.last_frame_at = now;
   ++experience.frames;
@@ -269,8 +268,8 @@ void ScriptedSubscriber::PlayPacket(Slot& slot, const Arrived& arrived, Timestam
 void ScriptedSubscriber::OnFrame(Slot& slot, const Arrived& last, Timestamp now) {
   const PayloadStamp& stamp = *last.stamp;
   slot.frame.reset();
-  const bool continues = slot.decoded && SameSource(*slot.decoded, stamp) &&
-                         slot.decoded->frame + 1 == stamp.frame;
+  const bool continues =
+      slot.decoded && SameSource(*slot.decoded, stamp) && slot.decoded->frame + 1 == stamp.frame;
   if (!stamp.keyframe && !continues) {
     ++slot.experience.broken_frames;
     slot.wants_keyframe = true;
@@ -318,8 +317,8 @@ void ScriptedSubscriber::SendReports(Timestamp now, ClientOutput& out) {
     rtp::ReportBlock block;
     block.ssrc = slot.track.ssrc;
     block.extended_highest_sequence = static_cast<uint32_t>(slot.highest);
-    block.cumulative_lost = static_cast<int32_t>(
-        slot.highest - *slot.base + 1 - static_cast<int64_t>(slot.received));
+    block.cumulative_lost =
+        static_cast<int32_t>(slot.highest - *slot.base + 1 - static_cast<int64_t>(slot.received));
     block.last_sender_report = slot.last_sender_report;
     if (slot.last_sender_report != 0) {
       block.delay_since_last_report = rtp::ToCompactNtp(now - slot.last_sender_report_at);
@@ -344,9 +343,8 @@ void ScriptedSubscriber::SendTransportFeedback(Timestamp, ClientOutput& out) {
   }
   std::array<uint8_t, 1400> buffer;
   ByteWriter writer(buffer);
-  const size_t reported = rtp::WriteTransportFeedback(own_ssrc_, slots_.front().track.ssrc,
-                                                      next_base_, arrivals, feedback_count_++,
-                                                      writer);
+  const size_t reported = rtp::WriteTransportFeedback(
+      {own_ssrc_, slots_.front().track.ssrc, next_base_, feedback_count_++}, arrivals, writer);
   if (reported > 0) {
     next_base_ = arrivals[reported - 1].sequence + 1;
     arrivals_.erase(arrivals_.begin(), arrivals_.lower_bound(next_base_));
@@ -370,8 +368,8 @@ void ScriptedSubscriber::HandleRtcp(std::span<const uint8_t> compound, Timestamp
       for (size_t i = 0; i < xr->dlrr_size(); ++i) {
         const rtp::ExtendedReport::Dlrr item = xr->dlrr_at(i);
         if (item.ssrc != own_ssrc_ || item.last_receiver_report == 0) continue;
-        const uint32_t elapsed = NtpAt(now).Compact() - item.last_receiver_report -
-                                 item.delay_since_last_report;
+        const uint32_t elapsed =
+            NtpAt(now).Compact() - item.last_receiver_report - item.delay_since_last_report;
         if (elapsed < 0x80000000) round_trip_ = rtp::FromCompactNtp(elapsed);
       }
     }

@@ -30,11 +30,11 @@ struct SubscriberOptions {
 
 // What a receiver of one slot got to see or hear.
 struct SlotExperience {
-  uint64_t packets = 0;  // Not counting retransmissions of what was there.
-  uint64_t repaired = 0;  // Came by RTX only.
-  uint64_t frames = 0;   // Decodable, in order.
+  uint64_t packets = 0;        // Not counting retransmissions of what was there.
+  uint64_t repaired = 0;       // Came by RTX only.
+  uint64_t frames = 0;         // Decodable, in order.
   uint64_t broken_frames = 0;  // Complete, but without what they refer to.
-  FeedId feed;           // Of the last frame or sound packet.
+  FeedId feed;                 // Of the last frame or sound packet.
   uint8_t layer = 0;
   rtp::CodecType codec = rtp::CodecType::kOpus;
   Timestamp last_frame_at = Timestamp::LongAgo();

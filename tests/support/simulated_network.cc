@@ -21,8 +21,8 @@ std::vector<Timestamp> SimulatedLink::Transmit(size_t bytes, Timestamp now) {
       ++lost_;
       return {};
     }
-    leaves = starts + TimeDelta::Nanos(static_cast<int64_t>(bytes) * 8 * 1'000'000'000 /
-                                       model_.rate.bps());
+    leaves = starts +
+             TimeDelta::Nanos(static_cast<int64_t>(bytes) * 8 * 1'000'000'000 / model_.rate.bps());
     sent_until_ = leaves;
   }
   Timestamp arrives = leaves + model_.delay;

@@ -19,9 +19,9 @@ struct LinkModel {
   double bad_to_good = 1;
   double loss_in_good = 0;
   double loss_in_bad = 0;
-  DataRate rate;        // Zero: unlimited.
+  DataRate rate;                                 // Zero: unlimited.
   TimeDelta max_queue = TimeDelta::Millis(200);  // What does not fit is dropped at the tail.
-  double reorder = 0;   // Chance that a datagram is held back by reorder_delay.
+  double reorder = 0;  // Chance that a datagram is held back by reorder_delay.
   TimeDelta reorder_delay;
   double duplicate = 0;
 

@@ -13,6 +13,7 @@
 #include "gateway/rtp/parameters.h"
 #include "gateway/rtp/rtcp.h"
 #include "gateway/sfu/command.h"
+#include "gateway/stream/outbound_stream.h"
 #include "tests/support/findings.h"
 #include "tests/support/scripted_publisher.h"
 #include "tests/support/stamped_payload.h"
@@ -28,7 +29,7 @@ struct Assignment {
 // How much of the truth about a source is blurred by its path.
 struct SourceTruth {
   const ScriptedPublisher* publisher = nullptr;
-  TimeDelta path;        // The longest way from the publisher to the gateway.
+  TimeDelta path;        // The longest way between the publisher and the gateway.
   bool in_order = true;  // Nothing is lost or overtaken on the way.
 };
 
@@ -44,10 +45,14 @@ class SlotChecker {
   void OnRetransmission(const rtp::PacketView& packet, Timestamp now);
   // `ntp_now` is the sender's own clock.
   void OnSenderReport(const rtp::SenderReport& report, const SourceTruth& truth, Timestamp now);
-  // The owner died; its successor goes on at `least` or later.
-  void OnFault(int64_t least);
+  // The owner died; its successor knows nothing later than `known`, and goes on at `least` or
+  // later.
+  void OnFault(int64_t least, Timestamp known);
   // Copies may have been dropped between the router and the wire.
-  void OnEgressDrops(uint64_t count) { slack_ += static_cast<int64_t>(count); }
+  void OnEgressDrops(uint64_t count) {
+    slack_ += static_cast<int64_t>(count);
+    egress_drops_ += count;
+  }
 
   const rtp::SendTrack& track() const { return track_; }
   uint64_t packets() const { return packets_; }
@@ -64,6 +69,7 @@ class SlotChecker {
   struct Segment {
     PayloadStamp source;
     uint64_t generation = 0;
+    Timestamp begun;
     int64_t first_out = 0;
     int64_t first_in = 0;
     int64_t most_dropped = 0;  // Padding taken out so far.
@@ -89,8 +95,8 @@ class SlotChecker {
 
   void Add(Timestamp now, const std::string& what);
   bool Continues(const PayloadStamp& stamp, const Assignment& assigned) const;
-  void Begin(const PayloadStamp& stamp, int64_t sequence, const rtp::PacketView& packet,
-             Timestamp now);
+  void Begin(const PayloadStamp& stamp, int64_t sequence, Timestamp now);
+  void CheckTimestampStep(uint32_t timestamp, Timestamp now);
   void CheckSequence(const PayloadStamp& stamp, int64_t sequence, const SourceTruth& truth,
                      Timestamp now);
   void CheckCounters(const PayloadStamp& stamp, const Counters& counters, bool begins,
@@ -110,17 +116,22 @@ class SlotChecker {
   std::optional<Segment> segment_;
   int64_t highest_out_ = -1;
   uint32_t highest_timestamp_ = 0;
+  TimeDelta longest_path_;  // Of the sources so far.
   Timestamp advanced_at_ = Timestamp::LongAgo();
   Counters highest_;
   std::map<int64_t, Sent> sent_;
   std::optional<int64_t> fault_;  // A jump to this or later is due.
-  bool blurred_ = false;          // The counters may have been used in the second before a fault.
+  // Since a fault: what the dead owner sent last is unknown to its successor.
+  bool timestamp_blurred_ = false;
+  int counters_blurred_ = 0;  // A bit for each of picture id, TL0 and frame number.
   int64_t slack_ = 0;
+  uint64_t egress_drops_ = 0;
   uint64_t packets_ = 0;
   uint64_t retransmissions_ = 0;
   uint64_t switches_ = 0;
   int64_t media_bytes_ = 0;
   int64_t retransmitted_bytes_ = 0;
+  int64_t allowance_ = stream::OutboundStream::kRetransmissionBurst;
   std::optional<TimeDelta> report_error_;
 };
 

@@ -55,7 +55,7 @@ void WriteH264(const PayloadStamp& stamp, ByteWriter& out) {
     out.U16(44);
     out.U8(6);
     WriteStamp(stamp, out);
-    out.Zeros(4 + 1 + 44 - out.position());
+    out.Zeros(3 + 44 - out.position());
     const auto rest = static_cast<uint16_t>(out.remaining() - 4 - 2);
     out.U16(2);
     out.U16(0x6742);

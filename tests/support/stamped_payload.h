@@ -20,8 +20,8 @@ struct PayloadStamp {
   uint8_t layer = 0;
   uint8_t epoch = 0;  // Counts restarts of the sender with another SSRC.
   bool keyframe = false;
-  uint8_t index = 0;  // Of the packet in its frame.
-  uint8_t count = 1;  // Packets of the frame.
+  uint8_t index = 0;     // Of the packet in its frame.
+  uint8_t count = 1;     // Packets of the frame.
   int32_t sequence = 0;  // The source's, unwrapped.
   uint32_t frame = 0;
   uint32_t timestamp = 0;  // The source's RTP timestamp.

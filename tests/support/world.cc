@@ -38,11 +38,8 @@ World::World(const WorldOptions& options) : options_(options), rng_(options.seed
   auto dtls = transport::DtlsContext::Create({});
   VIGIL_CHECK(dtls.ok());
   dtls_ = *std::move(dtls);
-  if (options.workers > 1) mesh_ = std::make_unique<worker::RelayMesh>(options.workers);
-  nodes_.resize(options.workers);
-  for (uint32_t i = 0; i < options.workers; ++i) {
-    nodes_[i].worker = MakeWorker(i, TimeDelta::Micros(rng_.Between(0, 1'000'000'000)));
-  }
+  nodes_ = std::vector<Node>(options.workers);
+  MakeWorkers();
 }
 
 World::~World() {
@@ -52,15 +49,23 @@ World::~World() {
   }
 }
 
-std::unique_ptr<worker::Worker> World::MakeWorker(uint32_t index, TimeDelta base) {
-  nodes_[index].base = base;
-  const worker::WorkerOptions options{.index = index,
-                                      .group = GroupId(1),
-                                      .wall_clock = {kWorldClock.ntp_at_zero - base},
-                                      .seed = rng_.Next(),
-                                      .packets = options_.packets,
-                                      .max_peers = 64};
-  return std::make_unique<worker::Worker>(options, *dtls_, mesh_.get());
+// On a machine that was started at another time.
+void World::MakeWorkers() {
+  base_ = TimeDelta::Micros(rng_.Between(0, 5'000'000'000));
+  if (nodes_.size() > 1) {
+    mesh_ = std::make_unique<worker::RelayMesh>(static_cast<uint32_t>(nodes_.size()));
+  }
+  for (uint32_t i = 0; i < nodes_.size(); ++i) {
+    const worker::WorkerOptions options{.index = i,
+                                        .group = GroupId(1),
+                                        .wall_clock = {kWorldClock.ntp_at_zero - base_},
+                                        .seed = rng_.Next(),
+                                        .packets = options_.packets,
+                                        .max_peers = 64};
+    nodes_[i].worker = std::make_unique<worker::Worker>(options, *dtls_, mesh_.get());
+    nodes_[i].egress_drops_seen = 0;
+    nodes_[i].relay_pending = false;
+  }
 }
 
 World::Client& World::Register(std::unique_ptr<ScriptedClient> client, const Paths& paths,
@@ -70,12 +75,14 @@ World::Client& World::Register(std::unique_ptr<ScriptedClient> client, const Pat
   const sfu::CreatePeer command = client->Describe();
   const auto& identity = client->transport().identity();
   added.worker = worker;
+  added.longest_path = std::max(paths.up.Longest(), paths.down.Longest());
+  added.strict = paths.up.IsLossless() && paths.up.reorder == 0;
   added.up = SimulatedLink(paths.up, rng_.Next());
   added.down = SimulatedLink(paths.down, rng_.Next());
   added.addresses.insert(identity.address);
   owners_[identity.address] = peer;
-  added.tap = std::make_unique<transport::SrtpReceiver>(identity.keys.profile,
-                                                        identity.keys.LocalKey());
+  added.tap =
+      std::make_unique<transport::SrtpReceiver>(identity.keys.profile, identity.keys.LocalKey());
   for (size_t i = 0; i < command.media.send.size(); ++i) {
     const rtp::SendTrack& track = command.media.send[i];
     added.tap->AddStream(track.ssrc);
@@ -100,7 +107,7 @@ ScriptedPublisher& World::AddPublisher(PublisherOptions options, const Paths& pa
   Client& client = Register(std::move(publisher), paths, worker);
   client.as_publisher = &added;
   client.publisher = std::make_unique<PublisherChecker>(added, findings_);
-  client.publisher->set_lossless(paths.up.IsLossless());
+  client.publisher->set_lossless(client.strict);
   return added;
 }
 
@@ -125,8 +132,13 @@ HostileSubscriber& World::AddHostile(SubscriberOptions options, const Paths& pat
 }
 
 void World::SetPaths(PeerId peer, const Paths& paths) {
-  clients_.at(peer).up.set_model(paths.up);
-  clients_.at(peer).down.set_model(paths.down);
+  Client& client = clients_.at(peer);
+  client.up.set_model(paths.up);
+  client.down.set_model(paths.down);
+  client.longest_path = std::max({client.longest_path, paths.up.Longest(), paths.down.Longest()});
+  if (paths.up.IsLossless() && paths.up.reorder == 0) return;
+  client.strict = false;
+  if (client.publisher) client.publisher->set_lossless(false);
 }
 
 ScriptedClient* World::FindClient(PeerId peer) {
@@ -153,17 +165,14 @@ SourceTruth World::TruthOf(FeedId feed) const {
   const auto it = publishers_.find(feed);
   if (it == publishers_.end()) return {};
   const Client& client = clients_.at(it->second);
-  const LinkModel& up = client.up.model();
-  return {.publisher = client.as_publisher,
-          .path = up.Longest(),
-          .in_order = up.IsLossless() && up.reorder == 0};
+  return {.publisher = client.as_publisher, .path = client.longest_path, .in_order = client.strict};
 }
 
 // ---- Turns of a worker. ----
 
 template <typename F>
 absl::Status World::Turn(uint32_t index, F&& f) {
-  absl::Status status = f(*nodes_[index].worker, Local(index), nodes_[index].out);
+  absl::Status status = f(*nodes_[index].worker, Local(), nodes_[index].out);
   Flush(index);
   return status;
 }
@@ -208,7 +217,7 @@ void World::RunRelays() {
   for (bool again = true; again;) {
     again = false;
     for (uint32_t i = 0; i < nodes_.size(); ++i) {
-      if (!nodes_[i].relay_pending || nodes_[i].down) continue;
+      if (!nodes_[i].relay_pending || down_) continue;
       nodes_[i].relay_pending = false;
       again = true;
       (void)Turn(i, [&](worker::Worker& worker, Timestamp local, worker::TurnOutput& out) {
@@ -241,7 +250,7 @@ void World::ForgetFeed(FeedId feed) {
   }
   for (uint32_t i = 0; i < nodes_.size(); ++i) {
     if (attached_.erase({feed, i}) == 0) continue;
-    if (!IsReachable(i)) {
+    if (!IsSteady()) {
       owed_detaches_.insert({feed, i});
     } else if (!Apply(i, sfu::DetachRemoteFeed{feed}).ok()) {
       findings_.Add(now_, "a remote feed could not be detached");
@@ -254,15 +263,12 @@ void World::ForgetFeed(FeedId feed) {
 absl::Status World::Reach(FeedId feed, uint32_t worker) {
   const Client& publisher = clients_.at(publishers_.at(feed));
   if (publisher.worker == worker || attached_.contains({feed, worker})) return absl::OkStatus();
-  if (!IsReachable(publisher.worker)) return absl::UnavailableError("origin is not reachable");
+  if (!IsSteady()) return absl::UnavailableError("origin is not reachable");
   const sfu::CreatePeer description = publisher.client->Describe();
-  sfu::AttachRemoteFeed attach{.feed = feed,
-                               .origin_worker = publisher.worker,
-                               .audio_codecs = {},
-                               .video_codecs = {}};
+  sfu::AttachRemoteFeed attach{
+      .feed = feed, .origin_worker = publisher.worker, .audio_codecs = {}, .video_codecs = {}};
   for (const rtp::ReceiveTrack& track : description.media.receive) {
-    auto& codecs =
-        track.kind == rtp::MediaKind::kVideo ? attach.video_codecs : attach.audio_codecs;
+    auto& codecs = track.kind == rtp::MediaKind::kVideo ? attach.video_codecs : attach.audio_codecs;
     for (const rtp::PayloadMapping& payload : track.payloads) codecs.push_back(payload.codec);
     attach.layers = std::max<uint8_t>(attach.layers, static_cast<uint8_t>(track.rids.size()));
   }
@@ -274,7 +280,7 @@ absl::Status World::Reach(FeedId feed, uint32_t worker) {
 
 absl::Status World::Assign(sfu::SlotKey slot, FeedId feed) {
   const Client& client = clients_.at(slot.peer);
-  if (!client.open || !IsReachable(client.worker)) {
+  if (!client.open || !IsSteady()) {
     return absl::UnavailableError("the slot's worker is not reachable");
   }
   if (!feed.IsNone() && clients_.at(publishers_.at(feed)).open) {
@@ -291,7 +297,7 @@ absl::Status World::Assign(sfu::SlotKey slot, FeedId feed) {
 
 absl::Status World::Select(sfu::SlotKey slot, uint8_t layer) {
   const Client& client = clients_.at(slot.peer);
-  if (!client.open || !IsReachable(client.worker)) return absl::UnavailableError("not reachable");
+  if (!client.open || !IsSteady()) return absl::UnavailableError("not reachable");
   absl::Status status = Apply(client.worker, sfu::SelectLayer{slot, layer});
   RunRelays();
   return status;
@@ -299,27 +305,28 @@ absl::Status World::Select(sfu::SlotKey slot, uint8_t layer) {
 
 absl::Status World::Close(PeerId peer) {
   const Client& client = clients_.at(peer);
-  if (!client.open || !IsReachable(client.worker)) return absl::UnavailableError("not reachable");
+  if (!client.open || !IsSteady()) return absl::UnavailableError("not reachable");
   return Apply(client.worker, sfu::ClosePeer{peer});
 }
 
 absl::Status World::RestartIce(PeerId peer) {
   Client& client = clients_.at(peer);
-  if (!client.open || !IsReachable(client.worker)) return absl::UnavailableError("not reachable");
+  if (!client.open || !IsSteady()) return absl::UnavailableError("not reachable");
   const auto fresh =
       ClientTransport::MakeIdentity(rng_.Next(), client.client->client_options().profile);
-  absl::Status status = Apply(client.worker, sfu::RestartIce{.peer = peer,
-                                                             .local_ufrag = fresh.gateway.ufrag,
-                                                             .local_password = fresh.gateway.password,
-                                                             .remote_ufrag = fresh.client.ufrag,
-                                                             .remote_password = fresh.client.password});
+  absl::Status status =
+      Apply(client.worker, sfu::RestartIce{.peer = peer,
+                                           .local_ufrag = fresh.gateway.ufrag,
+                                           .local_password = fresh.gateway.password,
+                                           .remote_ufrag = fresh.client.ufrag,
+                                           .remote_password = fresh.client.password});
   if (status.ok()) client.client->transport().Restart(fresh.gateway, fresh.client, now_);
   return status;
 }
 
 absl::Status World::RequestKeyframe(FeedId feed) {
   const Client& client = clients_.at(publishers_.at(feed));
-  if (!client.open || !IsReachable(client.worker)) return absl::UnavailableError("not reachable");
+  if (!client.open || !IsSteady()) return absl::UnavailableError("not reachable");
   return Apply(client.worker, sfu::RequestKeyframe{feed});
 }
 
@@ -346,7 +353,7 @@ Timestamp World::NextInstant() const {
     if (client.open && !client.unplugged) next = Earliest(next, client.client->NextDeadline());
   }
   for (const Node& node : nodes_) {
-    if (!node.down) next = Earliest(next, node.worker->NextDeadline() - node.base);
+    if (!down_) next = Earliest(next, node.worker->NextDeadline() - base_);
   }
   return next;
 }
@@ -382,7 +389,7 @@ void World::Step(Timestamp at) {
     Send(client, out);
   }
   for (uint32_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].down || nodes_[i].worker->NextDeadline() > Local(i)) continue;
+    if (down_ || nodes_[i].worker->NextDeadline() > Local()) continue;
     (void)Turn(i, [](worker::Worker& worker, Timestamp local, worker::TurnOutput& out) {
       worker.HandleTimers(local, out);
       return absl::OkStatus();
@@ -420,9 +427,11 @@ void World::Send(Client& client, ClientOutput& out) {
   }
 }
 
-void World::Inject(uint32_t worker, const ClientAddress& from, std::vector<uint8_t> bytes) {
+void World::Inject(uint32_t worker, const ClientAddress& from, std::vector<uint8_t> bytes,
+                   PeerId origin) {
   Event event;
   event.worker = worker;
+  event.from = origin;
   event.address = from;
   event.bytes = std::move(bytes);
   queue_.emplace(now_, std::move(event));
@@ -436,7 +445,7 @@ std::vector<uint8_t> World::Recorded(PeerId peer, uint64_t which) const {
 
 void World::Deliver(const Event& event) {
   Node& node = nodes_[event.worker];
-  if (node.down || event.bytes.size() > Packet::kMaxReceived) return;
+  if (down_ || event.bytes.size() > Packet::kMaxReceived) return;
   PacketRef packet = node.worker->pool().Take();
   if (!packet) return;
   std::copy(event.bytes.begin(), event.bytes.end(), packet->data.begin());
@@ -444,14 +453,14 @@ void World::Deliver(const Event& event) {
   io::InboundDatagram datagram{.client = event.address,
                                .group = GroupId(1),
                                .epoch = Epoch(1),
-                               .receive_time = Local(event.worker),
+                               .receive_time = Local(),
                                .packet = std::move(packet)};
   const uint64_t before = node.worker->counters().track_packets;
-  node.worker->HandleDatagram(datagram, Local(event.worker), node.out);
+  node.worker->HandleDatagram(datagram, Local(), node.out);
   const bool taken = node.worker->counters().track_packets > before;
   if (!event.from.IsNone()) {
     Client& client = clients_.at(event.from);
-    if (client.publisher && client.open &&
+    if (client.publisher && client.open && client.worker == event.worker &&
         transport::Classify(event.bytes) == transport::DatagramKind::kRtp) {
       client.publisher->OnIngress(event.bytes, taken, now_);
     }
@@ -470,8 +479,8 @@ void World::Watch(uint32_t, OutboundDatagram& datagram) {
   hash_ = HashOf(bytes, hash_);
   const auto owner = owners_.find(datagram.client);
   if (owner == owners_.end()) {
-    return findings_.Add(now_, "a datagram to " + datagram.client.ToString() +
-                                   ", which proved nothing");
+    return findings_.Add(now_,
+                         "a datagram to " + datagram.client.ToString() + ", which proved nothing");
   }
   Client& client = clients_.at(owner->second);
   for (const Timestamp at : client.down.Transmit(bytes.size(), now_)) {
@@ -528,8 +537,7 @@ void World::WatchRtp(Client& client, const Packet& plain) {
   for (size_t i = 0; i < client.slots.size(); ++i) {
     SlotChecker& slot = client.slots[i];
     if (view->header.ssrc == slot.track().ssrc) {
-      const Assignment assigned =
-          assignments_[{client.client->peer(), static_cast<uint8_t>(i)}];
+      const Assignment assigned = assignments_[{client.client->peer(), static_cast<uint8_t>(i)}];
       return slot.OnMedia(*view, assigned, TruthOf(assigned.feed), now_);
     }
     if (view->header.ssrc == slot.track().rtx_ssrc) return slot.OnRetransmission(*view, now_);
@@ -553,98 +561,127 @@ void World::WatchRtcp(Client& client, const Packet& plain) {
 
 // ---- Faults. ----
 
-void World::HandOver(uint32_t index, TimeDelta blackout) {
-  Node& node = nodes_[index];
-  if (!IsReachable(index)) return;
-  const std::vector<uint8_t> bytes =
-      WriteArchive(node.worker->Export(Local(index)), Local(index));
-  const Timestamp exported_at = now_;
-  Bury(index);
-  const auto replace = [this, index, bytes, exported_at] {
-    Replace(index, bytes, exported_at, transport::SrtpSender::RestoreMode::kExact);
-  };
-  if (blackout == TimeDelta::Zero()) {
-    replace();
-  } else {
-    At(blackout, replace);
-  }
+World::NodeState World::Export() const {
+  NodeState state;
+  for (const Node& node : nodes_) state.push_back(node.worker->Export());
+  return state;
 }
 
-void World::Crash(uint32_t index, TimeDelta stale, TimeDelta blackout) {
-  Node& node = nodes_[index];
-  if (!IsReachable(index)) return;
-  worker::WorkerState state = node.worker->Export(Local(index));
-  for (worker::WorkerState::PeerRecord& record : state.peers) {
-    for (auto& [ssrc, stream] : record.peer.srtp_sender.streams) {
-      stream.rtp.limit = stream.rtp.next_index + 2048;
-      stream.rtcp.limit = stream.rtcp.next_index + 128;
-    }
-  }
-  node.frozen = true;
+World::NodeBytes World::Write(const NodeState& state) const {
+  NodeBytes bytes;
+  for (const worker::WorkerState& one : state) bytes.push_back(WriteArchive(one, Local()));
+  return bytes;
+}
+
+void World::HandOver(TimeDelta blackout) {
+  if (!IsSteady()) return;
+  RunRelays();
+  const NodeBytes bytes = Write(Export());
   const Timestamp exported_at = now_;
-  const std::vector<uint8_t> bytes = WriteArchive(state, Local(index));
-  At(stale, [this, index] { Bury(index); });
-  At(stale + blackout, [this, index, bytes, exported_at, state = std::move(state)] {
-    NoteFault(index, state);
-    Replace(index, bytes, exported_at, transport::SrtpSender::RestoreMode::kAfterFault);
+  Bury();
+  const auto replace = [this, bytes, exported_at] {
+    Replace(bytes, exported_at, transport::SrtpSender::RestoreMode::kExact);
+  };
+  if (blackout == TimeDelta::Zero()) return replace();
+  NoteBlackout();
+  At(blackout, replace);
+}
+
+void World::Crash(TimeDelta stale, TimeDelta blackout) {
+  if (!IsSteady()) return;
+  RunRelays();
+  NodeState state = Export();
+  for (worker::WorkerState& one : state) SetLimits(one);
+  frozen_ = true;
+  const Timestamp exported_at = now_;
+  const NodeBytes bytes = Write(state);
+  At(stale, [this] { Bury(); });
+  At(stale + blackout, [this, bytes, exported_at, state = std::move(state)] {
+    for (const worker::WorkerState& one : state) NoteFault(one, exported_at);
+    NoteBlackout();
+    Replace(bytes, exported_at, transport::SrtpSender::RestoreMode::kAfterFault);
   });
 }
 
-void World::Bury(uint32_t index) {
-  Node& node = nodes_[index];
-  CheckAccounts(index);
-  const worker::WorkerReport report = node.worker->Report();
-  AddTo(node.ingress_drops, report.counters.ingress_drops);
-  AddTo(node.router_drops, report.router_drops);
-  node.out.outbox.Clear();
-  node.worker.reset();
-  node.down = true;
+// As if the owner had reserved a block of indexes on each stream, one that is idle included: what
+// it would begin with is known.
+void World::SetLimits(worker::WorkerState& state) {
+  std::map<uint32_t, uint64_t> begins;
+  for (const sfu::Router::SlotState& slot : state.router.slots) {
+    begins[slot.track.ssrc] = static_cast<uint64_t>(slot.forwarder.next_sequence());
+  }
+  for (worker::WorkerState::PeerRecord& record : state.peers) {
+    for (const stream::OutboundStream::State& stream : record.peer.sender.streams) {
+      begins[stream.track.rtx_ssrc] = static_cast<uint64_t>(stream.next_rtx_sequence);
+    }
+    for (auto& [ssrc, stream] : record.peer.srtp_sender.streams) {
+      stream.rtp.limit = std::max(stream.rtp.next_index, begins[ssrc]) + 2048;
+      stream.rtcp.limit = stream.rtcp.next_index + 128;
+    }
+  }
 }
 
-void World::NoteFault(uint32_t index, const worker::WorkerState& state) {
+void World::Bury() {
+  for (uint32_t i = 0; i < nodes_.size(); ++i) {
+    CheckAccounts(i);
+    const worker::WorkerReport report = nodes_[i].worker->Report();
+    AddTo(nodes_[i].ingress_drops, report.counters.ingress_drops);
+    AddTo(nodes_[i].router_drops, report.router_drops);
+    nodes_[i].out.outbox.Clear();
+    nodes_[i].worker.reset();
+  }
+  mesh_.reset();
+  down_ = true;
+}
+
+void World::NoteBlackout() {
+  for (auto& [peer, client] : clients_) {
+    client.strict = false;
+    if (client.publisher) client.publisher->set_lossless(false);
+  }
+}
+
+void World::NoteFault(const worker::WorkerState& state, Timestamp exported_at) {
   for (const worker::WorkerState::PeerRecord& record : state.peers) {
     Client& client = clients_.at(record.peer.id);
     client.transport_sequence.reset();
     if (client.publisher) client.publisher->OnFault(now_);
-    for (SlotChecker& slot : client.slots) {
-      const auto& counter = record.peer.srtp_sender.streams.at(slot.track().ssrc).rtp;
-      if (oracle_.HighestRtp(record.peer.id, slot.track().ssrc) >=
-          static_cast<int64_t>(counter.limit)) {
+    for (const auto& [ssrc, stream] : record.peer.srtp_sender.streams) {
+      if (oracle_.HighestRtp(record.peer.id, ssrc) >= static_cast<int64_t>(stream.rtp.limit) ||
+          oracle_.HighestRtcp(record.peer.id, ssrc) >= static_cast<int64_t>(stream.rtcp.limit)) {
         findings_.Add(now_, "the drill itself is wrong: an owner went over its limit");
       }
-      slot.OnFault(static_cast<int64_t>(counter.limit + transport::SrtpSender::kFaultJump));
+    }
+    for (SlotChecker& slot : client.slots) {
+      const auto& counter = record.peer.srtp_sender.streams.at(slot.track().ssrc).rtp;
+      slot.OnFault(static_cast<int64_t>(counter.limit + transport::SrtpSender::kFaultJump),
+                   exported_at);
     }
   }
-  (void)index;
 }
 
-void World::Replace(uint32_t index, std::span<const uint8_t> bytes, Timestamp exported_at,
+void World::Replace(const NodeBytes& bytes, Timestamp exported_at,
                     transport::SrtpSender::RestoreMode mode) {
-  Node& node = nodes_[index];
-  node.worker = MakeWorker(index, TimeDelta::Micros(rng_.Between(0, 5'000'000'000)));
-  node.egress_drops_seen = 0;
-  const auto state = ReadArchive<worker::WorkerState>(bytes, exported_at + node.base);
-  if (!state) return findings_.Add(now_, "exported state cannot be read");
+  MakeWorkers();
+  down_ = frozen_ = false;
   for (auto& [peer, client] : clients_) {
-    if (client.worker == index && client.publisher) client.publisher->OnHandOver();
+    if (client.publisher) client.publisher->OnHandOver();
   }
-  node.down = node.frozen = false;
-  const absl::Status restored =
-      Turn(index, [&](worker::Worker& worker, Timestamp local, worker::TurnOutput& out) {
-        return worker.Restore(*state, mode, local, out);
-      });
-  if (!restored.ok()) {
-    findings_.Add(now_, "restore failed: " + std::string(restored.message()));
-  }
-  node.relay_pending = true;
-  for (auto it = owed_detaches_.begin(); it != owed_detaches_.end();) {
-    if (it->second != index) {
-      ++it;
-      continue;
+  for (uint32_t i = 0; i < nodes_.size(); ++i) {
+    const auto state = ReadArchive<worker::WorkerState>(bytes[i], exported_at + base_);
+    if (!state) return findings_.Add(now_, "exported state cannot be read");
+    const absl::Status restored =
+        Turn(i, [&](worker::Worker& worker, Timestamp local, worker::TurnOutput& out) {
+          return worker.Restore(*state, mode, local, out);
+        });
+    if (!restored.ok()) {
+      findings_.Add(now_, "restore failed: " + std::string(restored.message()));
     }
-    (void)Apply(index, sfu::DetachRemoteFeed{it->first});
-    it = owed_detaches_.erase(it);
   }
+  for (const auto& [feed, index] : owed_detaches_) {
+    (void)Apply(index, sfu::DetachRemoteFeed{feed});
+  }
+  owed_detaches_.clear();
   RunRelays();
 }
 
@@ -680,7 +717,7 @@ void World::ExpectNoDropsBut(std::set<DropReason> ingress, std::set<DropReason> 
   for (Node& node : nodes_) {
     check("ingress", node.ingress_drops, ingress);
     check("router", node.router_drops, router);
-    if (node.down) continue;
+    if (down_) continue;
     const worker::WorkerReport report = node.worker->Report();
     check("ingress", report.counters.ingress_drops, ingress);
     check("router", report.router_drops, router);
@@ -690,9 +727,7 @@ void World::ExpectNoDropsBut(std::set<DropReason> ingress, std::set<DropReason> 
 
 void World::Finish() {
   if (std::exchange(finished_, true)) return;
-  for (uint32_t i = 0; i < nodes_.size(); ++i) {
-    if (!nodes_[i].down) Bury(i);
-  }
+  if (!down_) Bury();
 }
 
 }  // namespace vigil::sim

@@ -59,7 +59,7 @@ class World {
   ScriptedClient* FindClient(PeerId peer);
 
   // ---- The control plane: what the API would make of it, on whichever workers it concerns. ----
-  // UNAVAILABLE while a worker that it concerns is about to die unseen.
+  // UNAVAILABLE while the workers are gone, or about to die unseen.
   absl::Status Assign(sfu::SlotKey slot, FeedId feed);
   absl::Status Select(sfu::SlotKey slot, uint8_t layer);
   absl::Status Close(PeerId peer);
@@ -69,19 +69,21 @@ class World {
   void Move(PeerId peer);
   FeedId AssignedTo(sfu::SlotKey slot) const;
   bool IsOpen(PeerId peer) const;
-  // Its worker is there and not about to die.
-  bool IsSteady(PeerId peer) const { return IsReachable(clients_.at(peer).worker); }
+  // The workers are there and not about to die.
+  bool IsSteady() const { return !down_ && !frozen_; }
   std::optional<sfu::CloseReason> ClosedFor(PeerId peer) const;
 
   // ---- Faults. ----
-  // A planned hand-over: the worker's state goes through bytes into a fresh worker on a machine
+  // A planned hand-over: the state of all workers goes through bytes into fresh ones on a machine
   // with another monotonic clock. For `blackout` nobody answers.
-  void HandOver(uint32_t worker, TimeDelta blackout = TimeDelta::Zero());
-  // The state of now is what a standby has; the worker goes on for `stale`, dies, and the standby
+  void HandOver(TimeDelta blackout = TimeDelta::Zero());
+  // The state of now is what a standby has; the workers go on for `stale`, die, and the standby
   // is there `blackout` later.
-  void Crash(uint32_t worker, TimeDelta stale, TimeDelta blackout = TimeDelta::Zero());
+  void Crash(TimeDelta stale, TimeDelta blackout = TimeDelta::Zero());
   // A datagram that no scripted client sent.
-  void Inject(uint32_t worker, const ClientAddress& from, std::vector<uint8_t> bytes);
+  // `origin`: who made these very bytes, if a client did.
+  void Inject(uint32_t worker, const ClientAddress& from, std::vector<uint8_t> bytes,
+              PeerId origin = PeerId());
   // A datagram that the client really sent, some time ago; empty if it has sent none.
   std::vector<uint8_t> Recorded(PeerId peer, uint64_t which) const;
 
@@ -107,10 +109,7 @@ class World {
  private:
   struct Node {
     std::unique_ptr<worker::Worker> worker;
-    TimeDelta base;  // Its monotonic clock minus the world's.
     worker::TurnOutput out{1024};
-    bool down = false;
-    bool frozen = false;  // Its state was exported, it is about to die.
     bool relay_pending = false;
     uint64_t egress_drops_seen = 0;
     DropCounters ingress_drops;  // Of workers that are gone.
@@ -121,6 +120,8 @@ class World {
     uint32_t worker = 0;
     SimulatedLink up{LinkModel{}, 0};
     SimulatedLink down{LinkModel{}, 0};
+    TimeDelta longest_path;  // Of all it has had, either way.
+    bool strict = false;     // Nothing it sent was lost or overtaken so far.
     bool unplugged = false;
     bool open = true;
     std::optional<sfu::CloseReason> closed_for;
@@ -134,16 +135,16 @@ class World {
     std::vector<std::vector<uint8_t>> recorded;
   };
   struct Event {
-    PeerId to;               // None: to the worker.
+    PeerId to;  // None: to the worker.
     uint32_t worker = 0;
-    PeerId from;             // None: injected.
-    ClientAddress address;   // The client's.
+    PeerId from;            // None: injected.
+    ClientAddress address;  // The client's.
     std::vector<uint8_t> bytes;
     std::function<void()> action;
   };
 
   Client& Register(std::unique_ptr<ScriptedClient> client, const Paths& paths, uint32_t worker);
-  std::unique_ptr<worker::Worker> MakeWorker(uint32_t index, TimeDelta base);
+  void MakeWorkers();
   template <typename F>
   absl::Status Turn(uint32_t index, F&& f);
   absl::Status Apply(uint32_t index, const sfu::Command& command);
@@ -165,14 +166,19 @@ class World {
   SourceTruth TruthOf(FeedId feed) const;
   Timestamp NextInstant() const;
 
-  void Replace(uint32_t index, std::span<const uint8_t> bytes, Timestamp exported_at,
+  using NodeState = std::vector<worker::WorkerState>;
+  using NodeBytes = std::vector<std::vector<uint8_t>>;
+  NodeState Export() const;
+  NodeBytes Write(const NodeState& state) const;
+  void Replace(const NodeBytes& bytes, Timestamp exported_at,
                transport::SrtpSender::RestoreMode mode);
-  void Bury(uint32_t index);
-  void NoteFault(uint32_t index, const worker::WorkerState& state);
+  static void SetLimits(worker::WorkerState& state);
+  void Bury();
+  void NoteFault(const worker::WorkerState& state, Timestamp exported_at);
+  void NoteBlackout();
   void CheckAccounts(uint32_t index);
-  // `now_` on the worker's own clock.
-  Timestamp Local(uint32_t index) const { return now_ + nodes_[index].base; }
-  bool IsReachable(uint32_t index) const { return !nodes_[index].down && !nodes_[index].frozen; }
+  // `now_` on the workers' own clock, which all workers of a process share.
+  Timestamp Local() const { return now_ + base_; }
 
   WorldOptions options_;
   Rng rng_;
@@ -186,7 +192,10 @@ class World {
   std::map<FeedId, PeerId> publishers_;
   std::map<sfu::SlotKey, Assignment> assignments_;
   std::set<std::pair<FeedId, uint32_t>> attached_;
-  std::set<std::pair<FeedId, uint32_t>> owed_detaches_;  // To workers that were not reachable.
+  std::set<std::pair<FeedId, uint32_t>> owed_detaches_;  // To workers that were not there.
+  TimeDelta base_;  // The workers' monotonic clock minus the world's.
+  bool down_ = false;
+  bool frozen_ = false;                    // The state was exported, the workers are about to die.
   std::multimap<Timestamp, Event> queue_;  // Equal times keep their order.
   std::vector<sfu::Event> events_;
   Timestamp now_ = Timestamp() + TimeDelta::Seconds(10);

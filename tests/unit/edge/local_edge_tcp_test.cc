@@ -31,7 +31,9 @@ class LocalEdgeTcpTest : public EdgeFixture {
     return client;
   }
   static ClientAddress AddressOf(const io::Fd& client) {
-    return ClientAddress::V4(127, 0, 0, 1, io::BoundPort(client.get()), Transport::kTcp);
+    ClientAddress address = ClientAddress::V4(127, 0, 0, 1, io::BoundPort(client.get()));
+    address.transport = Transport::kTcp;
+    return address;
   }
   // A client that has sent its check and was vouched for.
   io::Fd ConnectProven() {

@@ -15,7 +15,8 @@ EdgeHeader SampleHeader() {
   EdgeHeader header;
   header.group = GroupId(0x01020304);
   header.epoch = Epoch(7);
-  header.client = ClientAddress::V4(192, 0, 2, 33, 50'000, Transport::kTcp);
+  header.client = ClientAddress::V4(192, 0, 2, 33, 50'000);
+  header.client.transport = Transport::kTcp;
   header.client.local = 3;
   header.age = TimeDelta::Micros(250);
   return header;

@@ -28,8 +28,8 @@ class TcpTest : public testing::Test {
     client = ConnectedSocket(SOCK_STREAM, Loopback4(), listener_->port());
     std::optional<TcpListener::Accepted> accepted;
     EXPECT_TRUE(PollUntil(*poller_, [&] { return (accepted = listener_->Accept()).has_value(); }));
-    ClientAddress expected =
-        ClientAddress::V4(127, 0, 0, 1, BoundPort(client.get()), Transport::kTcp);
+    ClientAddress expected = ClientAddress::V4(127, 0, 0, 1, BoundPort(client.get()));
+    expected.transport = Transport::kTcp;
     expected.local = 1;
     EXPECT_EQ(accepted->client, expected);
     auto connection = std::make_unique<TcpConnection>(std::move(accepted->fd), accepted->client,

@@ -99,7 +99,8 @@ std::vector<FeedbackArrival> Evenly(int64_t count, FeedbackArrival first, Feedba
 std::optional<Bytes> Write(int64_t base, const std::vector<FeedbackArrival>& arrivals) {
   return WriteBytes(
       [&](ByteWriter& out) {
-        EXPECT_EQ(WriteTransportFeedback(kSender, kMedia, base, arrivals, 5, out), arrivals.size());
+        EXPECT_EQ(WriteTransportFeedback({kSender, kMedia, base, 5}, arrivals, out),
+                  arrivals.size());
       },
       1 << 18);
 }
@@ -267,7 +268,7 @@ TEST(TransportFeedbackWrite, StopsWhereTheRoomEndsAndGoesOn) {
   for (size_t room = 0; room < 320; ++room) {
     Bytes buffer(room);
     ByteWriter out(buffer);
-    const size_t n = WriteTransportFeedback(1, 2, 0, arrivals, 0, out);
+    const size_t n = WriteTransportFeedback({1, 2, 0, 0}, arrivals, out);
     if (room < 24) {
       EXPECT_EQ(n, 0u);
       EXPECT_FALSE(out.ok());
@@ -292,7 +293,7 @@ TEST(TransportFeedbackWrite, StopsAtADeltaOfMoreThan16Bits) {
     const std::vector<FeedbackArrival> arrivals = {At(0, 100'000), At(1, tick), At(2, tick)};
     Bytes buffer(100);
     ByteWriter out(buffer);
-    const size_t n = WriteTransportFeedback(1, 2, 0, arrivals, 0, out);
+    const size_t n = WriteTransportFeedback({1, 2, 0, 0}, arrivals, out);
     EXPECT_TRUE(out.ok());
     EXPECT_EQ(ReadOnly<TransportFeedback>(out.written()).value().packet_count, n);
     return n;
@@ -307,7 +308,7 @@ TEST(TransportFeedbackWrite, ReportsAtMost65535Packets) {
   const auto reported = [](int64_t base, std::vector<FeedbackArrival> arrivals) {
     Bytes buffer(1200);
     ByteWriter out(buffer);
-    const size_t n = WriteTransportFeedback(1, 2, base, arrivals, 0, out);
+    const size_t n = WriteTransportFeedback({1, 2, base, 0}, arrivals, out);
     EXPECT_TRUE(out.ok());
     EXPECT_EQ(out.position() > 0, n > 0);
     return n;
@@ -419,7 +420,7 @@ TEST(TransportFeedbackRoundTrip, ASenderLearnsEveryArrivalWithinHalfATick) {
     for (std::span<const FeedbackArrival> rest(arrivals); !rest.empty();) {
       Bytes buffer(room);
       ByteWriter out(buffer);
-      const size_t n = WriteTransportFeedback(kSender, kMedia, base, rest, 0, out);
+      const size_t n = WriteTransportFeedback({kSender, kMedia, base, 0}, rest, out);
       if (n == 0) {  // The chunks of the lost packets alone fill the room.
         ASSERT_FALSE(out.ok());
         ASSERT_LT(base, rest[0].sequence);

@@ -397,7 +397,7 @@ TEST_F(LayersTest, ARestoreDoesNotMakeSlotsWander) {
   Round(0, true);
   Router restored(1);
   ASSERT_TRUE(restored.Restore(
-      *ReadArchive<Router::State>(WriteArchive(router_.Export(At(10)), At(10)), At(5010)),
+      *ReadArchive<Router::State>(WriteArchive(router_.Export(), At(10)), At(5010)),
       At(5010)));
   out_.Clear();
   restored.Forward(kRoom, Video(sequence_[0] + 1, true, 0), At(5020), out_);
@@ -467,12 +467,12 @@ TEST_F(RouterTest, ARestoredRouterGoesOnExactly) {
   router_.OnClock(kRoom, rtp::MediaKind::kVideo, 0, {.at = At(1), .rtp = 5}, out_);
 
   Router restored(99);
-  const auto bytes = WriteArchive(router_.Export(At(20)), At(20));
+  const auto bytes = WriteArchive(router_.Export(), At(20));
   ASSERT_TRUE(restored.Restore(*ReadArchive<Router::State>(bytes, At(20)), At(20)));
   EXPECT_EQ(restored.subscription_count(), 2u);
   EXPECT_EQ(restored.FeedOf(kSound), kRoom);
   EXPECT_EQ(restored.RelaysOf(kRoom).size(), 1u);
-  EXPECT_EQ(WriteArchive(restored.Export(At(20)), At(20)), bytes);
+  EXPECT_EQ(WriteArchive(restored.Export(), At(20)), bytes);
   for (int64_t i = 2; i < 50; ++i) {
     for (const rtp::TrackPacket& packet : {Video(i, false), Audio(i)}) {
       Forward(packet, 20 + i);
@@ -491,7 +491,7 @@ TEST_F(RouterTest, ARestoredRouterGoesOnExactly) {
 TEST_F(RouterTest, StateThatCannotBeOursIsRefused) {
   ASSERT_TRUE(router_.AddFeed(Room(kRoom)).ok());
   Assign(kPicture, kRoom).IgnoreError();
-  const Router::State good = router_.Export(At(0));
+  const Router::State good = router_.Export();
   EXPECT_TRUE(Router(1).Restore(good, At(0)));
   const auto refused = [&good](auto change) {
     Router::State state = good;

@@ -21,7 +21,7 @@ SendLog::Acknowledged Acknowledge(SendLog& log, int64_t base, std::vector<int64_
   }
   std::vector<uint8_t> bytes(4000);
   ByteWriter out(bytes);
-  EXPECT_EQ(rtp::WriteTransportFeedback(1, 2, base, arrivals, 0, out), arrivals.size());
+  EXPECT_EQ(rtp::WriteTransportFeedback({1, 2, base, 0}, arrivals, out), arrivals.size());
   rtp::RtcpReader reader(out.written());
   const auto packet = reader.Next();
   return log.OnFeedback(std::get<rtp::TransportFeedback>(*packet));
