@@ -22,17 +22,12 @@ std::optional<DropReason> InboundStream::OnPacket(const rtp::PacketHeader& heade
   if (sequence <= highest_ - kWindow) return DropReason::kTooOld;
   // RTX of what this side has never missed: a probe by retransmission, or a hostile sender.
   if (recovered && sequence > highest_) return DropReason::kTooOld;
-  if (!recovered) {
-    // A.3 counts what arrives, duplicates too: an original that its retransmission overtook was
-    // late, not lost.
-    ++original_packets_;
-    UpdateJitter(header.timestamp, received);
-    last_arrival_ = received;
-  }
+  if (!recovered) OnOriginal(sequence, header, received);
   accepted.newest = sequence > highest_;
-  if (!accepted.newest && WasSeen(sequence)) return DropReason::kDuplicate;
+  if (!accepted.newest && seen_.Has(sequence)) return DropReason::kDuplicate;
   if (accepted.newest && !first) accepted.lost_track = !OnAdvance(sequence, received);
-  MarkSeen(sequence);
+  seen_.Add(sequence);
+  if (recovered) by_rtx_only_.Add(sequence);
   // What was given up, or lies before the first packet, is of no use any more but does no harm.
   if (losses_.OnArrival(sequence) && recovered) ++counters_.recovered;
   if (accepted.newest) {
@@ -48,21 +43,31 @@ std::optional<DropReason> InboundStream::OnPacket(const rtp::PacketHeader& heade
   return std::nullopt;
 }
 
+// Counts for the reports. RFC 3550, A.3 counts what arrives, late packets and duplicates too, so
+// that duplicates hide losses. Here each number counts once: a packet is lost if its original never
+// comes, also when the first ones come in disorder, and whatever a retransmission repaired.
+void InboundStream::OnOriginal(int64_t sequence, const rtp::PacketHeader& header,
+                               Timestamp received) {
+  UpdateJitter(header.timestamp, received);
+  last_arrival_ = received;
+  if (sequence <= highest_ && seen_.Has(sequence) && !by_rtx_only_.Has(sequence)) return;
+  by_rtx_only_.Remove(sequence);
+  base_sequence_ = std::min(base_sequence_, sequence);
+  ++original_packets_;
+}
+
 // Opens the gap, if any, in front of a new highest packet. False if it is too wide to be repaired.
 bool InboundStream::OnAdvance(int64_t sequence, Timestamp received) {
   const int64_t first = highest_ + 1;
-  for (int64_t s = std::max(first, sequence - kWindow); s < sequence; ++s) {
-    seen_[Word(s)] &= ~Bit(s);
+  for (int64_t s = std::max(first, sequence - kWindow + 1); s <= sequence; ++s) {
+    seen_.Remove(s);
+    by_rtx_only_.Remove(s);
   }
   if (!options_.nack || sequence == first) return true;
   const size_t on_list = losses_.size();
   if (losses_.OnGap(first, sequence, received)) return true;
   counters_.given_up += on_list + static_cast<uint64_t>(sequence - first);
   return false;
-}
-
-bool InboundStream::WasSeen(int64_t sequence) const {
-  return (seen_[Word(sequence)] & Bit(sequence)) != 0;
 }
 
 void InboundStream::UpdateJitter(uint32_t timestamp, Timestamp received) {
@@ -139,7 +144,7 @@ InboundStream::State InboundStream::Export() const {
               .last_sender_report_at = last_sender_report_at_};
   if (!has_packets()) return state;
   for (int64_t n = 0; n < 64; ++n) {
-    if (WasSeen(highest_ - n)) state.recently_seen |= uint64_t{1} << n;
+    if (seen_.Has(highest_ - n)) state.recently_seen |= uint64_t{1} << n;
   }
   return state;
 }
@@ -161,11 +166,11 @@ InboundStream::InboundStream(const State& state, Timestamp now)
       last_sender_report_(state.last_sender_report),
       last_sender_report_at_(state.last_sender_report_at) {
   if (!has_packets()) return;
-  seen_.fill(~uint64_t{0});
+  seen_.AddAll();
   for (int64_t n = 63; n >= 0; --n) {
     const int64_t sequence = highest_ - n;
     if ((state.recently_seen >> n & 1) != 0 || sequence < base_sequence_) continue;
-    seen_[Word(sequence)] &= ~Bit(sequence);
+    seen_.Remove(sequence);
     if (options_.nack) losses_.OnGap(sequence, sequence + 1, now);
   }
 }

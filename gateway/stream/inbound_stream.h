@@ -111,13 +111,24 @@ class InboundStream {
   // Sequences older than this behind the newest are not told apart from duplicates.
   static constexpr int64_t kWindow = 2048;
 
+  // A bit for each sequence number modulo kWindow.
+  class Window {
+   public:
+    bool Has(int64_t sequence) const { return (words_[Word(sequence)] & Bit(sequence)) != 0; }
+    void Add(int64_t sequence) { words_[Word(sequence)] |= Bit(sequence); }
+    void Remove(int64_t sequence) { words_[Word(sequence)] &= ~Bit(sequence); }
+    void AddAll() { words_.fill(~uint64_t{0}); }
+
+   private:
+    static constexpr size_t Word(int64_t sequence) {
+      return static_cast<size_t>(sequence & (kWindow - 1)) / 64;
+    }
+    static constexpr uint64_t Bit(int64_t sequence) { return uint64_t{1} << (sequence & 63); }
+    std::array<uint64_t, kWindow / 64> words_{};
+  };
+
   bool OnAdvance(int64_t sequence, Timestamp received);
-  void MarkSeen(int64_t sequence) { seen_[Word(sequence)] |= Bit(sequence); }
-  bool WasSeen(int64_t sequence) const;
-  static constexpr size_t Word(int64_t sequence) {
-    return static_cast<size_t>(sequence & (kWindow - 1)) / 64;
-  }
-  static constexpr uint64_t Bit(int64_t sequence) { return uint64_t{1} << (sequence & 63); }
+  void OnOriginal(int64_t sequence, const rtp::PacketHeader& header, Timestamp received);
   void UpdateJitter(uint32_t timestamp, Timestamp received);
 
   InboundStreamOptions options_;
@@ -125,8 +136,8 @@ class InboundStream {
   SequenceUnwrapper sequences_;
   RtpTimeUnwrapper timestamps_;
   LossList losses_;
-  // Bit n: the packet whose sequence is n modulo kWindow was seen.
-  std::array<uint64_t, kWindow / 64> seen_{};
+  Window seen_;
+  Window by_rtx_only_;  // Of these: the original has not come.
   int64_t base_sequence_ = 0;
   int64_t highest_ = 0;
   uint64_t original_packets_ = 0;

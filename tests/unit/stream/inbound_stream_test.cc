@@ -171,14 +171,17 @@ TEST(InboundStream, LosingNearlyAllIsAFractionOfAlmostOneNotOfZero) {
   EXPECT_EQ(receiver.stream.MakeReportBlock(At(0))->fraction_lost, 255);
 }
 
-TEST(InboundStream, PacketsBeforeTheFirstMakeTheLossNegative) {
+TEST(InboundStream, AStartInDisorderIsNoLossAndNoGain) {
   Receiver receiver;
   receiver.Packet(10);
   receiver.Packet(8);
+  auto block = *receiver.stream.MakeReportBlock(At(0));
+  EXPECT_EQ(block.cumulative_lost, 1);
   receiver.Packet(9);
-  const auto block = *receiver.stream.MakeReportBlock(At(0));
-  EXPECT_EQ(block.cumulative_lost, -2);
+  block = *receiver.stream.MakeReportBlock(At(0));
+  EXPECT_EQ(block.cumulative_lost, 0);
   EXPECT_EQ(block.fraction_lost, 0);
+  EXPECT_EQ(block.extended_highest_sequence, 10u);
 }
 
 TEST(InboundStream, WhatOnlyRtxBroughtIsReportedLost) {
@@ -194,13 +197,17 @@ TEST(InboundStream, WhatOnlyRtxBroughtIsReportedLost) {
   EXPECT_EQ(receiver.stream.counters().nacks_sent, 2u);
 }
 
-// A.3: what arrives counts, late and duplicate packets too.
 TEST(InboundStream, AnOriginalThatItsRetransmissionOvertookWasNotLost) {
   Receiver receiver;
   receiver.Packet(0);
   receiver.Packet(2);
   ASSERT_FALSE(receiver.Recovered(1));
+  EXPECT_EQ(receiver.stream.MakeReportBlock(At(0))->cumulative_lost, 1);
   EXPECT_EQ(receiver.Packet(1), DropReason::kDuplicate);
+  EXPECT_EQ(receiver.stream.MakeReportBlock(At(0))->cumulative_lost, 0);
+  // Real duplicates do not make up for losses elsewhere.
+  EXPECT_EQ(receiver.Packet(1), DropReason::kDuplicate);
+  EXPECT_EQ(receiver.Packet(0), DropReason::kDuplicate);
   EXPECT_EQ(receiver.stream.MakeReportBlock(At(0))->cumulative_lost, 0);
 }
 
@@ -317,9 +324,8 @@ TEST(InboundStream, ARestoredStreamGoesOn) {
   EXPECT_EQ(receiver.accepted.sequence, 65502);
   ASSERT_FALSE(receiver.Packet(3, At(70'000), 2000));
   EXPECT_EQ(receiver.accepted.sequence, 65536 + 3);
-  // One loss less, and two duplicates, which A.3 counts as received.
   EXPECT_EQ(receiver.stream.MakeReportBlock(At(70'600))->cumulative_lost,
-            before.cumulative_lost - 3);
+            before.cumulative_lost - 1);
 }
 
 TEST(InboundStream, ARestoredStreamAsksForWhatOfTheLast64IsMissing) {
