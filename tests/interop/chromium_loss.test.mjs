@@ -88,7 +88,7 @@ test('loss from a publisher is asked for again', {timeout: 150_000}, async (t) =
 test('a burst of loss on both sides is survived', {timeout: 150_000}, async (t) => {
   const [up, down] = [await badNetwork(t, 13), await badNetwork(t, 14)];
   const {doctor} = await call(t, {publisherRoute: up.route, playerRoute: down.route});
-  const burst = {enter: 0.004, leave: 0.2};
+  const burst = {enter: 0.02, leave: 0.25};
   await playThroughLoss(doctor, [up.proxies, down.proxies], {burst, delayMs: 5});
   for (const {proxies} of [up, down]) proxies.set({});
   await untilPlaying(doctor, {frames: 60});

@@ -397,8 +397,7 @@ TEST_F(LayersTest, ARestoreDoesNotMakeSlotsWander) {
   Round(0, true);
   Router restored(1);
   ASSERT_TRUE(restored.Restore(
-      *ReadArchive<Router::State>(WriteArchive(router_.Export(), At(10)), At(5010)),
-      At(5010)));
+      *ReadArchive<Router::State>(WriteArchive(router_.Export(), At(10)), At(5010)), At(5010)));
   out_.Clear();
   restored.Forward(kRoom, Video(sequence_[0] + 1, true, 0), At(5020), out_);
   EXPECT_TRUE(out_.deliveries.empty());
