@@ -8,4 +8,7 @@ namespace vigil::bench {
 // since the process started.
 uint64_t AllocationCount();
 
+// While on, each of these calls prints its backtrace to stderr: who allocates where nobody should.
+void TraceAllocations(bool on);
+
 }  // namespace vigil::bench

@@ -39,8 +39,8 @@ MediaReceiver::MediaReceiver(const rtp::MediaParameters& media)
     track.layers.resize(std::max<size_t>(parameters.rids.size(), 1));
     const auto index = static_cast<uint8_t>(tracks_.size() - 1);
     if (!parameters.rids.empty()) continue;
-    if (parameters.ssrc) AddRoute({*parameters.ssrc, index, 0, false}, Timestamp::LongAgo());
-    if (parameters.rtx_ssrc) AddRoute({*parameters.rtx_ssrc, index, 0, true}, Timestamp::LongAgo());
+    if (parameters.ssrc) AddRoute({*parameters.ssrc, index, 0, false});
+    if (parameters.rtx_ssrc) AddRoute({*parameters.rtx_ssrc, index, 0, true});
   }
 }
 
@@ -60,7 +60,7 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
     arrivals_.OnPacket(*out.extensions.transport_sequence, received);
   }
   const Route* route = FindRoute(view->header.ssrc);
-  if (route == nullptr) route = Learn(*view, out.extensions, received);
+  if (route == nullptr) route = Learn(*view, out.extensions);
   if (route == nullptr) return DropReason::kUnknownSsrc;
   Track& track = tracks_[route->track];
   Layer& layer = track.layers[route->layer];
@@ -139,9 +139,10 @@ bool MediaReceiver::UndoRtx(rtp::PacketView& view) {
 // RFC 8843, 9.2: by mid, else by payload type if only one m-line has it. Simulcast streams are
 // told apart by rid, their retransmissions by repaired-rid (RFC 8852).
 const MediaReceiver::Route* MediaReceiver::Learn(const rtp::PacketView& view,
-                                                 const rtp::HeaderExtensions& extensions,
-                                                 Timestamp received) {
-  if (IsRetired(view.header.ssrc, received)) return nullptr;
+                                                 const rtp::HeaderExtensions& extensions) {
+  if (std::find(retired_.begin(), retired_.end(), view.header.ssrc) != retired_.end()) {
+    return nullptr;
+  }
   const std::optional<uint8_t> track = TrackOf(view.header.payload_type, extensions.mid);
   if (!track) return nullptr;
   const rtp::ReceiveTrack& parameters = tracks_[*track].parameters;
@@ -154,7 +155,7 @@ const MediaReceiver::Route* MediaReceiver::Learn(const rtp::PacketView& view,
     if (it == parameters.rids.end()) return nullptr;
     route.layer = static_cast<uint8_t>(it - parameters.rids.begin());
   }
-  return AddRoute(route, received);
+  return AddRoute(route);
 }
 
 std::optional<uint8_t> MediaReceiver::TrackOf(uint8_t payload_type, std::string_view mid) const {
@@ -172,7 +173,7 @@ std::optional<uint8_t> MediaReceiver::TrackOf(uint8_t payload_type, std::string_
 
 // A stream has one SSRC at a time: a new one for the same track, layer and role takes the place of
 // the old (a sender that restarted its encoder), and its stream begins anew.
-const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route, Timestamp now) {
+const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route) {
   const auto same_place = [&route](const Route& known) {
     return known.track == route.track && known.layer == route.layer;
   };
@@ -183,7 +184,7 @@ const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route, Timestam
     // The old stream's retransmissions have numbers that mean nothing in the new one.
     std::erase_if(routes_, [&](const Route& known) {
       const bool ends = same_place(known) && (known.rtx || !route.rtx);
-      if (ends) Retire(known.ssrc, now);
+      if (ends) Retire(known.ssrc);
       return ends;
     });
     if (!route.rtx) tracks_[route.track].layers[route.layer].stream.reset();
@@ -193,15 +194,9 @@ const MediaReceiver::Route* MediaReceiver::AddRoute(const Route& route, Timestam
   return &routes_.back();
 }
 
-void MediaReceiver::Retire(uint32_t ssrc, Timestamp now) {
-  retired_[next_retired_] = {ssrc, now};
-  next_retired_ = (next_retired_ + 1) % retired_.size();
-}
-
-bool MediaReceiver::IsRetired(uint32_t ssrc, Timestamp now) const {
-  return std::any_of(retired_.begin(), retired_.end(), [ssrc, now](const Retired& retired) {
-    return retired.ssrc == ssrc && now - retired.at < kReplacedFor;
-  });
+void MediaReceiver::Retire(uint32_t ssrc) {
+  if (retired_.size() >= kMaxRetired) retired_.erase(retired_.begin());
+  retired_.push_back(ssrc);
 }
 
 void MediaReceiver::StartStream(const Route& route) {
@@ -337,7 +332,8 @@ MediaReceiver::State MediaReceiver::Export() const {
               .arrivals = arrivals_,
               .clock = clock_,
               .round_trip = round_trip_,
-              .fir_sequence = fir_sequence_};
+              .fir_sequence = fir_sequence_,
+              .retired = retired_};
   for (const Track& track : tracks_) {
     std::vector<LayerState>& layers = state.tracks.emplace_back();
     for (const Layer& layer : track.layers) {
@@ -370,6 +366,7 @@ bool MediaReceiver::Restore(const State& state, Timestamp now) {
   clock_ = state.clock;
   round_trip_ = state.round_trip;
   fir_sequence_ = state.fir_sequence;
+  retired_ = state.retired;
   return true;
 }
 

@@ -36,10 +36,9 @@ class MediaReceiver {
  public:
   // SSRCs one client may use: four layers of picture and one of sound, each with RTX, twice over.
   static constexpr size_t kMaxSsrcs = 20;
-  // A packet of an SSRC that another one has replaced is late if it comes within this time, and
-  // must not bring the old stream back. Longer than a packet can be late; a sender that means to
-  // go back to an SSRC is heard after it.
-  static constexpr TimeDelta kReplacedFor = TimeDelta::Seconds(1);
+  // So many SSRCs that others have replaced are remembered. A packet of theirs that comes late, or
+  // that somebody held back, must not bring the old stream back: it would end the new one.
+  static constexpr size_t kMaxRetired = 8;
 
   explicit MediaReceiver(const rtp::MediaParameters& media);
 
@@ -107,9 +106,10 @@ class MediaReceiver {
     stream::PublisherClock clock;
     stream::RoundTrip round_trip;
     uint8_t fir_sequence = 0;
+    std::vector<uint32_t> retired;
     template <typename F>
     void Fields(F&& f) {
-      f(routes, tracks, arrivals, clock, round_trip, fir_sequence);
+      f(routes, tracks, arrivals, clock, round_trip, fir_sequence, retired);
     }
   };
   State Export() const;
@@ -130,12 +130,10 @@ class MediaReceiver {
   };
 
   const Route* FindRoute(uint32_t ssrc) const;
-  const Route* Learn(const rtp::PacketView& view, const rtp::HeaderExtensions& extensions,
-                     Timestamp received);
+  const Route* Learn(const rtp::PacketView& view, const rtp::HeaderExtensions& extensions);
   std::optional<uint8_t> TrackOf(uint8_t payload_type, std::string_view mid) const;
-  const Route* AddRoute(const Route& route, Timestamp now);
-  void Retire(uint32_t ssrc, Timestamp now);
-  bool IsRetired(uint32_t ssrc, Timestamp now) const;
+  const Route* AddRoute(const Route& route);
+  void Retire(uint32_t ssrc);
   void OnKeyframe(Layer& layer, bool newest, Timestamp received);
   void StartStream(const Route& route);
   static bool UndoRtx(rtp::PacketView& view);
@@ -148,12 +146,7 @@ class MediaReceiver {
   uint32_t local_ssrc_;
   std::vector<Track> tracks_;
   std::vector<Route> routes_;
-  struct Retired {
-    uint32_t ssrc = 0;
-    Timestamp at = Timestamp::LongAgo();
-  };
-  std::array<Retired, 8> retired_;  // The last ones that were replaced.
-  size_t next_retired_ = 0;
+  std::vector<uint32_t> retired_;  // Oldest first.
   stream::ArrivalLog arrivals_;
   stream::PublisherClock clock_;
   stream::RoundTrip round_trip_;

@@ -100,7 +100,7 @@ void PublisherChecker::OnTransportFeedback(const rtp::TransportFeedback& feedbac
     const bool arrived = arrival != arrivals_.end();
     if (item->received && !arrived) {
       Add(now, "was told that packet " + std::to_string(sequence) + " arrived, which did not");
-    } else if (!item->received && arrived && arrival->second > fault_at_) {
+    } else if (!item->received && arrived && arrival->second > restored_at_) {
       Add(now, "was told that packet " + std::to_string(sequence) + " was lost, which arrived " +
                    std::to_string((now - arrival->second).ms()) + " ms ago");
     } else if (item->received) {
@@ -134,7 +134,7 @@ void PublisherChecker::OnReportBlocks(const rtp::ReportBlocks& blocks, Timestamp
                    std::to_string(static_cast<uint16_t>(it->second.received.rbegin()->first)) +
                    " of " + std::to_string(block.ssrc));
     }
-    if (lossless_ && block.cumulative_lost != 0 && fault_at_.IsLongAgo()) {
+    if (lossless_ && block.cumulative_lost > 0 && fault_at_.IsLongAgo()) {
       Add(now, "was reported " + std::to_string(block.cumulative_lost) + " losses without any");
     }
   }

@@ -25,7 +25,11 @@ class PublisherChecker {
   void OnRtcp(std::span<const uint8_t> compound, Timestamp now);
   // The gateway's memory of the last second may be gone.
   void OnFault(Timestamp now);
-  void OnHandOver() { forgiven_requests_ += 10; }
+  // Arrivals that were not reported yet may be passed over, and losses asked for anew.
+  void OnHandOver(Timestamp now) {
+    restored_at_ = now;
+    forgiven_requests_ += 10;
+  }
   // The path loses nothing, so nobody may claim that it did.
   void set_lossless(bool lossless) { lossless_ = lossless; }
 
@@ -53,6 +57,7 @@ class PublisherChecker {
   SequenceUnwrapper transport_sequences_;
   std::map<int64_t, Timestamp> arrivals_;  // By transport-wide sequence number.
   Timestamp fault_at_ = Timestamp::LongAgo();
+  Timestamp restored_at_ = Timestamp::LongAgo();
   int forgiven_requests_ = 0;
   bool lossless_ = false;
   uint64_t keyframe_requests_ = 0;

@@ -665,7 +665,7 @@ void World::Replace(const NodeBytes& bytes, Timestamp exported_at,
   MakeWorkers();
   down_ = frozen_ = false;
   for (auto& [peer, client] : clients_) {
-    if (client.publisher) client.publisher->OnHandOver();
+    if (client.publisher) client.publisher->OnHandOver(now_);
   }
   for (uint32_t i = 0; i < nodes_.size(); ++i) {
     const auto state = ReadArchive<worker::WorkerState>(bytes[i], exported_at + base_);
