@@ -60,82 +60,91 @@ TEST(Worker, UnknownSourcesAreDroppedAndCounted) {
   EXPECT_EQ(site.worker().pool().in_use(), site.out().outbox.size());
 }
 
-TEST(Worker, RefusedCommandsNameTheirIds) {
-  RelayMesh mesh(2);
-  Site site({}, &mesh);
+// A command, and what its refusal says.
+struct Refusal {
+  sfu::Command command;
+  absl::StatusCode code;
+  std::vector<std::string> names;
+};
+
+void ExpectRefusals(Site& site, const std::vector<Refusal>& refusals) {
+  for (const Refusal& refusal : refusals) {
+    const absl::Status status = site.Apply(refusal.command);
+    EXPECT_EQ(status.code(), refusal.code) << status;
+    for (const std::string& name : refusal.names) {
+      EXPECT_NE(std::string(status.message()).find(name), std::string::npos) << status;
+    }
+  }
+}
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kNotFound = absl::StatusCode::kNotFound;
+constexpr auto kExists = absl::StatusCode::kAlreadyExists;
+
+TEST(Worker, APeerThatCannotBeIsRefusedByItsId) {
+  Site site;
   Client room(PeerId(11), FeedId(77));
   ASSERT_TRUE(site.Apply(room.create()).ok());
-  struct Case {
-    sfu::Command command;
-    absl::StatusCode code;
-    std::vector<std::string> names;
-  };
   const auto create = [](auto change) {
     Client client(PeerId(12), FeedId(78));
     change(client.create());
     return sfu::Command(client.create());
   };
-  const auto kInvalid = absl::StatusCode::kInvalidArgument;
-  const auto kNotFound = absl::StatusCode::kNotFound;
-  const std::vector<Case> cases = {
-      {room.create(), absl::StatusCode::kAlreadyExists, {"peer 11"}},
-      {create([&](auto& c) { c.transport.local_ufrag = room.create().transport.local_ufrag; }),
-       absl::StatusCode::kAlreadyExists,
-       {"peer 12"}},
-      {create([&](auto& c) { c.publishes = FeedId(77); }),
-       absl::StatusCode::kAlreadyExists,
-       {"feed 77"}},
-      {create([](auto& c) { c.publishes = FeedId(); }), kInvalid, {"peer 12", "feed"}},
-      {create([](auto& c) { c.media.receive.push_back(c.media.receive[0]); }),
-       kInvalid,
-       {"peer 12", "kind"}},
-      {create([](auto& c) { c.media.receive[0].payloads.clear(); }),
-       kInvalid,
-       {"peer 12", "codec"}},
-      {create([](auto& c) {
-         c.media.receive[0].rids = {"a", "b", "c", "d", "e"};
-       }),
-       kInvalid,
-       {"peer 12", "layers"}},
-      {create([](auto& c) { c.media.cname = std::string(256, 'x'); }),
-       kInvalid,
-       {"peer 12", "cname"}},
-      {create([](auto& c) { c.transport.srtp_local_key.pop_back(); }),
-       kInvalid,
-       {"peer 12", "srtp"}},
-      {create([](auto& c) { c.transport.srtp_profile = 9; }), kInvalid, {"peer 12", "srtp"}},
-      {create([](auto& c) { c.transport.srtp_local_key.clear(); }), kInvalid, {"peer 12"}},
-      {create([](auto& c) {
-         const rtp::SendTrack track{.payloads = c.media.receive[0].payloads, .ssrc = 5};
-         c.media.send = {track, track};
-       }),
-       kInvalid,
-       {"peer 12", "ssrc"}},
-      {sfu::ClosePeer{PeerId(99)}, kNotFound, {"peer 99"}},
-      {sfu::RestartIce{.peer = PeerId(99)}, kNotFound, {"peer 99"}},
-      {sfu::AssignSlot{{PeerId(99), 2}, kFeed}, kNotFound, {"peer 99", "slot 2"}},
-      {sfu::SelectLayer{{PeerId(99), 2}}, kNotFound, {"peer 99", "slot 2"}},
-      {sfu::RequestKeyframe{FeedId(5)}, kNotFound, {"feed 5"}},
-      {sfu::AttachRemoteFeed{.feed = FeedId(5), .origin_worker = 0},
-       kInvalid,
-       {"feed 5", "worker 0"}},
-      {sfu::AttachRemoteFeed{.feed = FeedId(5), .origin_worker = 2},
-       kInvalid,
-       {"feed 5", "worker 2"}},
-      {sfu::DetachRemoteFeed{FeedId(5)}, kNotFound, {"feed 5"}},
-      {sfu::DetachRemoteFeed{FeedId(77)}, kNotFound, {"feed 77"}},
-      {sfu::AddRelay{FeedId(77), 2}, kInvalid, {"feed 77", "worker 2"}},
-      {sfu::AddRelay{FeedId(5), 1}, kNotFound, {"feed 5"}},
-      {sfu::RemoveRelay{FeedId(5), 1}, kNotFound, {"feed 5"}},
-  };
-  for (const Case& c : cases) {
-    const absl::Status status = site.Apply(c.command);
-    EXPECT_EQ(status.code(), c.code) << status;
-    for (const std::string& name : c.names) {
-      EXPECT_NE(std::string(status.message()).find(name), std::string::npos) << status;
-    }
-  }
+  const std::string taken = room.create().transport.local_ufrag;
+  ExpectRefusals(
+      site,
+      {{room.create(), kExists, {"peer 11"}},
+       {create([&](auto& c) { c.transport.local_ufrag = taken; }), kExists, {"peer 12", "ufrag"}},
+       {create([](auto& c) { c.publishes = FeedId(77); }), kExists, {"feed 77"}},
+       {create([](auto& c) { c.publishes = FeedId(); }), kInvalid, {"peer 12", "feed"}},
+       {create([](auto& c) { c.media.receive.push_back(c.media.receive[0]); }),
+        kInvalid,
+        {"peer 12", "kind"}},
+       {create([](auto& c) { c.media.receive[0].payloads.clear(); }),
+        kInvalid,
+        {"peer 12", "codec"}},
+       {create([](auto& c) {
+          c.media.receive[0].rids = {"a", "b", "c", "d", "e"};
+        }),
+        kInvalid,
+        {"peer 12", "layers"}},
+       {create([](auto& c) { c.media.cname = std::string(256, 'x'); }),
+        kInvalid,
+        {"peer 12", "cname"}},
+       {create([](auto& c) { c.transport.srtp_local_key.pop_back(); }),
+        kInvalid,
+        {"peer 12", "srtp"}},
+       {create([](auto& c) { c.transport.srtp_profile = 9; }), kInvalid, {"peer 12", "srtp"}},
+       {create([](auto& c) { c.transport.srtp_local_key.clear(); }), kInvalid, {"peer 12"}},
+       {create([](auto& c) {
+          const rtp::SendTrack track{.payloads = c.media.receive[0].payloads, .ssrc = 5};
+          c.media.send = {track, track};
+        }),
+        kInvalid,
+        {"peer 12", "ssrc"}}});
   EXPECT_EQ(site.worker().peer_count(), 1u);
+}
+
+TEST(Worker, RefusedCommandsNameTheirIds) {
+  RelayMesh mesh(2);
+  Site site({}, &mesh);
+  Client room(PeerId(11), FeedId(77));
+  ASSERT_TRUE(site.Apply(room.create()).ok());
+  const FeedId other(5);
+  ExpectRefusals(
+      site,
+      {{sfu::ClosePeer{PeerId(99)}, kNotFound, {"peer 99"}},
+       {sfu::RestartIce{.peer = PeerId(99)}, kNotFound, {"peer 99"}},
+       {sfu::AssignSlot{{PeerId(99), 2}, kFeed}, kNotFound, {"peer 99", "slot 2"}},
+       {sfu::SelectLayer{{PeerId(99), 2}}, kNotFound, {"peer 99", "slot 2"}},
+       {sfu::RequestKeyframe{other}, kNotFound, {"feed 5"}},
+       {sfu::AttachRemoteFeed{.feed = other, .origin_worker = 0}, kInvalid, {"feed 5", "worker 0"}},
+       {sfu::AttachRemoteFeed{.feed = other, .origin_worker = 2}, kInvalid, {"feed 5", "worker 2"}},
+       {sfu::DetachRemoteFeed{other}, kNotFound, {"feed 5"}},
+       {sfu::DetachRemoteFeed{FeedId(77)}, kNotFound, {"feed 77"}},
+       {sfu::AddRelay{FeedId(77), 2}, kInvalid, {"feed 77", "worker 2"}},
+       {sfu::AddRelay{other, 1}, kNotFound, {"feed 5"}},
+       {sfu::RemoveRelay{other, 1}, kNotFound, {"feed 5"}}});
 }
 
 TEST(Worker, ThePeersOfAWorkerAreBounded) {
