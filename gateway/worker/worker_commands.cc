@@ -281,9 +281,11 @@ WorkerState Worker::Export() const {
       continue;
     }
     // In its handshake: the client joins again, so nothing of it is carried over.
-    std::erase_if(state.router.slots, [&](const auto& slot) { return slot.key.peer == id; });
+    const PeerId peer = id;
+    const FeedId publishes = entry.publishes;
+    std::erase_if(state.router.slots, [peer](const auto& slot) { return slot.key.peer == peer; });
     std::erase_if(state.router.feeds,
-                  [&](const auto& feed) { return feed.parameters.feed == entry.publishes; });
+                  [publishes](const auto& feed) { return feed.parameters.feed == publishes; });
   }
   for (const auto& [feed, origin] : remote_feeds_) state.remote_feeds.push_back({feed, origin});
   return state;
