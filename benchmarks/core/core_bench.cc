@@ -170,8 +170,8 @@ void Check(Bench& bench, sim::ClientTransport& client) {
 
 Room MakeRoom(Bench& bench, uint64_t number, int subscribers) {
   const auto base = static_cast<uint32_t>(number * 100'000);
-  Room room{.publisher = sim::ClientTransport(sim::ClientTransport::MakeIdentity(
-                base, transport::SrtpProfile::kAeadAes128Gcm)),
+  Room room{.publisher = sim::ClientTransport(
+                sim::ClientTransport::MakeIdentity(base, transport::SrtpProfile::kAeadAes128Gcm)),
             .players = {}};
   sfu::CreatePeer create{.peer = PeerId(base), .group = kGroup, .site = kSite};
   create.transport = room.publisher.Describe();

@@ -129,7 +129,9 @@ void Forwarder::SkipTo(int64_t sequence) {
   range_count_ = 1;
 }
 
-bool Forwarder::IsConsistent() const { return range_count_ <= kMaxRanges; }
+bool Forwarder::IsConsistent() const {
+  return range_count_ <= kMaxRanges && phase_ <= Phase::kForwarding;
+}
 
 int64_t Forwarder::Counter::Map(uint16_t value, int bits, bool newest) {
   if (!source) {

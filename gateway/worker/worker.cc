@@ -277,10 +277,7 @@ std::optional<DropReason> Worker::HandleRtcp(Entry& entry, io::InboundDatagram& 
 }
 
 void Worker::HandleTimers(Timestamp now, TurnOutput& out) {
-  while (const auto due = deadlines_.PopDue(now)) {
-    Entry* entry = FindById(due->second);
-    if (entry == nullptr || entry->scheduled != due->first) continue;
-    entry->scheduled = Timestamp::Never();
+  while (Entry* entry = deadlines_.PopDue(now)) {
     entry->peer->HandleTimers(now, out.outbox);
     if (CloseIfEnded(*entry, out)) continue;
     // What could not be done now, for want of packets perhaps, is not tried again in this turn.
@@ -288,12 +285,10 @@ void Worker::HandleTimers(Timestamp now, TurnOutput& out) {
   }
 }
 
-// Moving a deadline earlier needs an entry of its own; one that moved later is found too early,
-// does nothing, and is put back.
+// A deadline that moved later stays where it is: it is found too early, does nothing, and is set
+// again. So most packets do not touch the heap.
 void Worker::ScheduleAt(Entry& entry, Timestamp deadline) {
-  if (deadline >= entry.scheduled) return;
-  entry.scheduled = deadline;
-  deadlines_.Push(deadline, entry.peer->id());
+  if (deadline < entry.wake.deadline) deadlines_.Set(entry, deadline);
 }
 
 bool Worker::IsMisbound(const Entry& entry, const ClientAddress& client) const {
@@ -345,6 +340,7 @@ void Worker::Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out) {
   for (const ClientAddress& client : entry.bound) Unbind(entry, client, out);
   for (const std::string& ufrag : entry.ufrags) by_ufrag_.erase(ufrag);
   by_id_.erase(id);
+  deadlines_.Remove(entry);
   out.events.push_back(sfu::PeerClosed{id, reason});
   peers_.erase(id);
 }

@@ -11,7 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "gateway/base/client_address.h"
-#include "gateway/base/deadline_queue.h"
+#include "gateway/base/deadline_heap.h"
 #include "gateway/base/drop_reason.h"
 #include "gateway/base/outbox.h"
 #include "gateway/base/packet_pool.h"
@@ -131,7 +131,7 @@ class Worker {
     std::vector<ClientAddress> bound;  // Addresses in by_address_.
     std::vector<std::string> ufrags;   // Names in by_ufrag_.
     bool open = false;                 // Keys and an address are there: its slots are fed.
-    Timestamp scheduled = Timestamp::Never();
+    DeadlineHook wake;
   };
 
   absl::Status ApplyOne(const sfu::CreatePeer& command, Timestamp now, TurnOutput& out);
@@ -193,7 +193,7 @@ class Worker {
   absl::flat_hash_map<std::string, Entry*> by_ufrag_;
   absl::flat_hash_map<FeedId, Entry*> publishers_;  // Feeds that live here.
   std::map<FeedId, uint32_t> remote_feeds_;         // Feeds of other workers, their index.
-  DeadlineQueue<PeerId> deadlines_;
+  DeadlineHeap<Entry, &Entry::wake> deadlines_;
 
   WorkerCounters counters_;
   sfu::RouterOutput routed_;  // Scratch.

@@ -60,6 +60,30 @@ uint32_t HostileSubscriber::AnySsrc() {
   }
 }
 
+void HostileSubscriber::WriteStrangeReports(ByteWriter& out) {
+  std::vector<rtp::ReportBlock> blocks(20);
+  for (rtp::ReportBlock& block : blocks) {
+    block = {.ssrc = AnySsrc(),
+             .fraction_lost = 255,
+             .cumulative_lost = static_cast<int32_t>(rng_.Between(-0x800000, 0x7fffff)),
+             .extended_highest_sequence = static_cast<uint32_t>(rng_.Next()),
+             .jitter = static_cast<uint32_t>(rng_.Next()),
+             .last_sender_report = static_cast<uint32_t>(rng_.Next()),
+             .delay_since_last_report = static_cast<uint32_t>(rng_.Next())};
+  }
+  rtp::WriteSenderReport({.ssrc = AnySsrc(),
+                          .ntp = rtp::NtpTime(rng_.Next()),
+                          .rtp_timestamp = static_cast<uint32_t>(rng_.Next())},
+                         blocks, out);
+  const std::array<uint32_t, 3> ssrcs = {AnySsrc(), AnySsrc(), own_ssrc()};
+  rtp::WriteBye(ssrcs, out);
+  const std::array<rtp::ExtendedReport::Dlrr, 2> items = {
+      {{AnySsrc(), static_cast<uint32_t>(rng_.Next()), 0}, {own_ssrc(), 1, 0xffffffff}}};
+  rtp::WriteDlrr(own_ssrc(), items, out);
+  rtp::WriteReceiverReferenceTime(own_ssrc(), rtp::NtpTime(rng_.Next()), out);
+  rtp::WriteRemb(own_ssrc(), 0, ssrcs, out);
+}
+
 std::vector<uint8_t> HostileSubscriber::Make(Attack attack) {
   std::array<uint8_t, 1400> buffer;
   ByteWriter out(buffer);
@@ -88,30 +112,9 @@ std::vector<uint8_t> HostileSubscriber::Make(Attack attack) {
         rtp::WriteFir(own_ssrc(), AnySsrc(), 1, out);
       }
       break;
-    case Attack::kStrangeReports: {
-      std::vector<rtp::ReportBlock> blocks(20);
-      for (rtp::ReportBlock& block : blocks) {
-        block = {.ssrc = AnySsrc(),
-                 .fraction_lost = 255,
-                 .cumulative_lost = static_cast<int32_t>(rng_.Between(-0x800000, 0x7fffff)),
-                 .extended_highest_sequence = static_cast<uint32_t>(rng_.Next()),
-                 .jitter = static_cast<uint32_t>(rng_.Next()),
-                 .last_sender_report = static_cast<uint32_t>(rng_.Next()),
-                 .delay_since_last_report = static_cast<uint32_t>(rng_.Next())};
-      }
-      rtp::WriteSenderReport({.ssrc = AnySsrc(),
-                              .ntp = rtp::NtpTime(rng_.Next()),
-                              .rtp_timestamp = static_cast<uint32_t>(rng_.Next())},
-                             blocks, out);
-      const std::array<uint32_t, 3> ssrcs = {AnySsrc(), AnySsrc(), own_ssrc()};
-      rtp::WriteBye(ssrcs, out);
-      const std::array<rtp::ExtendedReport::Dlrr, 2> items = {
-          {{AnySsrc(), static_cast<uint32_t>(rng_.Next()), 0}, {own_ssrc(), 1, 0xffffffff}}};
-      rtp::WriteDlrr(own_ssrc(), items, out);
-      rtp::WriteReceiverReferenceTime(own_ssrc(), rtp::NtpTime(rng_.Next()), out);
-      rtp::WriteRemb(own_ssrc(), 0, ssrcs, out);
+    case Attack::kStrangeReports:
+      WriteStrangeReports(out);
       break;
-    }
     case Attack::kFeedback:
       // Run-length chunks of packets that did not arrive: 12 bytes claim 65535 of them.
       out.U32(0x8fcd0009);

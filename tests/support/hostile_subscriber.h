@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "gateway/base/byte_io.h"
 #include "gateway/base/rng.h"
 #include "tests/support/scripted_subscriber.h"
 
@@ -35,6 +36,7 @@ class HostileSubscriber : public ScriptedSubscriber {
 
  private:
   std::vector<uint8_t> Make(Attack attack);
+  void WriteStrangeReports(ByteWriter& out);
   uint32_t AnySsrc();
 
   Rng rng_;

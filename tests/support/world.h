@@ -80,6 +80,9 @@ class World {
   // The state of now is what a standby has; the workers go on for `stale`, die, and the standby
   // is there `blackout` later.
   void Crash(TimeDelta stale, TimeDelta blackout = TimeDelta::Zero());
+  // Makes of an exported state what a standby has after a fault: a finite block of indexes on each
+  // stream, those included that were never used.
+  static void SetLimits(worker::WorkerState& state);
   // A datagram that no scripted client sent.
   // `origin`: who made these very bytes, if a client did.
   void Inject(uint32_t worker, const ClientAddress& from, std::vector<uint8_t> bytes,
@@ -172,7 +175,6 @@ class World {
   NodeBytes Write(const NodeState& state) const;
   void Replace(const NodeBytes& bytes, Timestamp exported_at,
                transport::SrtpSender::RestoreMode mode);
-  static void SetLimits(worker::WorkerState& state);
   void Bury();
   void NoteFault(const worker::WorkerState& state, Timestamp exported_at);
   void NoteBlackout();

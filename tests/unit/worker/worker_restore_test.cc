@@ -1,0 +1,124 @@
+#include <utility>
+
+#include "gateway/base/archive.h"
+#include "gateway/worker/worker.h"
+#include "gtest/gtest.h"
+#include "tests/unit/worker/worker_fixture.h"
+
+namespace vigil::worker {
+namespace {
+
+using testing::At;
+using testing::Bytes;
+using testing::Client;
+using testing::Site;
+using RestoreMode = transport::SrtpSender::RestoreMode;
+
+constexpr FeedId kFeed{7};
+
+class WorkerRestoreTest : public ::testing::Test {
+ protected:
+  WorkerRestoreTest() {
+    site_.Join(room_);
+    site_.Join(doctor_);
+    EXPECT_TRUE(site_.Apply(sfu::AssignSlot{doctor_.slot(), kFeed}).ok());
+    site_.Receive(room_.address(), room_.Rtp(true), At(5));
+    EXPECT_EQ(site_.Take(doctor_).rtp, 1u);
+  }
+  // Into a fresh worker, through bytes.
+  absl::Status Restore(const WorkerState& state, RestoreMode mode, Timestamp now) {
+    const auto read = ReadArchive<WorkerState>(WriteArchive(state, now), now);
+    EXPECT_TRUE(read);
+    site_.Replace({});
+    return site_.worker().Restore(*read, mode, now, site_.out());
+  }
+  static WorkerState Limited(WorkerState state) {
+    for (WorkerState::PeerRecord& record : state.peers) {
+      for (auto& [ssrc, stream] : record.peer.srtp_sender.streams) {
+        stream.rtp.limit = stream.rtp.next_index + 100;
+        stream.rtcp.limit = stream.rtcp.next_index + 100;
+      }
+    }
+    return state;
+  }
+
+  Site site_;
+  Client room_{PeerId(1), kFeed};
+  Client doctor_{PeerId(2), FeedId()};
+};
+
+TEST_F(WorkerRestoreTest, MediaGoesOnAfterAHandOver) {
+  ASSERT_TRUE(Restore(site_.worker().Export(), RestoreMode::kExact, At(50)).ok());
+  EXPECT_EQ(site_.out().binds.size(), 2u);
+  EXPECT_TRUE(site_.out().events.empty());
+  EXPECT_EQ(site_.worker().Report().subscriptions, 1u);
+  site_.Receive(room_.address(), room_.Rtp(false), At(51));
+  EXPECT_EQ(site_.Take(doctor_).rtp, 1u);
+  EXPECT_EQ(doctor_.transport().refused(), 0u);
+  site_.Check(room_, At(52));
+  EXPECT_EQ(site_.worker().Report().counters.stun, 1u);
+  EXPECT_TRUE(site_.Balances());
+}
+
+TEST_F(WorkerRestoreTest, AfterAFaultReceiversAreHeardAndPublishersAskedForKeyframes) {
+  const WorkerState state = Limited(site_.worker().Export());
+  ASSERT_TRUE(Restore(state, RestoreMode::kAfterFault, At(50)).ok());
+  EXPECT_EQ(site_.Take(room_).rtcp, 1u);
+  site_.Receive(room_.address(), room_.Rtp(true), At(51));
+  EXPECT_EQ(site_.Take(doctor_).rtp, 1u);
+  EXPECT_EQ(doctor_.transport().refused(), 0u);
+}
+
+TEST_F(WorkerRestoreTest, AFaultOfAnOwnerWithoutLimitsIsAnErrorNotAnEnd) {
+  const absl::Status status = Restore(site_.worker().Export(), RestoreMode::kAfterFault, At(50));
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(std::string(status.message()).find("peer 1"), std::string::npos) << status;
+}
+
+TEST_F(WorkerRestoreTest, PeersInTheirHandshakeAreLeftOutWithAllThatIsTheirs) {
+  Client late(PeerId(3), FeedId(9));
+  late.create().transport.srtp_local_key.clear();
+  late.create().transport.fingerprint_algorithm = "sha-256";
+  late.create().transport.fingerprint = Bytes(32, 1);
+  Client viewer(PeerId(4), FeedId());
+  viewer.create().transport = late.create().transport;
+  viewer.create().transport.local_ufrag = "viewerfrag";
+  ASSERT_TRUE(site_.Apply(late.create()).ok());
+  ASSERT_TRUE(site_.Apply(viewer.create()).ok());
+  ASSERT_TRUE(site_.Apply(sfu::AssignSlot{viewer.slot(), kFeed}).ok());
+  ASSERT_TRUE(site_.Apply(sfu::AssignSlot{doctor_.slot(), FeedId(9)}).ok());
+  const WorkerState state = site_.worker().Export();
+  EXPECT_EQ(state.peers.size(), 2u);
+  EXPECT_EQ(state.router.slots.size(), 1u);
+  EXPECT_EQ(state.router.feeds.size(), 1u);
+  ASSERT_TRUE(Restore(state, RestoreMode::kExact, At(50)).ok());
+  EXPECT_EQ(site_.worker().peer_count(), 2u);
+  EXPECT_EQ(site_.worker().Report().subscriptions, 0u);
+  ASSERT_TRUE(site_.Apply(sfu::AssignSlot{doctor_.slot(), kFeed}, At(51)).ok());
+  site_.Receive(room_.address(), room_.Rtp(true), At(52));
+  EXPECT_EQ(site_.Take(doctor_).rtp, 1u);
+}
+
+TEST_F(WorkerRestoreTest, StateThatContradictsItselfIsRefused) {
+  const WorkerState good = site_.worker().Export();
+  const auto refused = [&](auto change) {
+    WorkerState state = good;
+    change(state);
+    return Restore(state, RestoreMode::kExact, At(50)).code() ==
+           absl::StatusCode::kFailedPrecondition;
+  };
+  EXPECT_FALSE(refused([](auto&) {}));
+  EXPECT_TRUE(refused([](auto& s) { s.peers.push_back(s.peers[0]); }));
+  EXPECT_TRUE(refused([](auto& s) { s.peers.pop_back(); }));
+  EXPECT_TRUE(refused([](auto& s) { s.router.feeds.clear(); }));
+  EXPECT_TRUE(refused([](auto& s) { s.router.slots[0].key.index = 1; }));
+  EXPECT_TRUE(refused([](auto& s) { s.router.slots[0].layer = 9; }));
+  EXPECT_TRUE(refused([](auto& s) { s.router.feeds[0].relays = {1}; }));
+  EXPECT_TRUE(refused([](auto& s) { s.remote_feeds.push_back({kFeed, 1}); }));
+  EXPECT_TRUE(refused([](auto& s) { s.peers[0].publishes = FeedId(); }));
+  EXPECT_TRUE(refused([](auto& s) { s.peers[1].peer.sender.streams.clear(); }));
+  EXPECT_TRUE(refused([](auto& s) { s.peers[0].peer.receiver.tracks.clear(); }));
+}
+
+}  // namespace
+}  // namespace vigil::worker

@@ -1,0 +1,411 @@
+#include "gateway/worker/worker.h"
+
+#include <string>
+
+#include "gateway/rtp/rtcp.h"
+#include "gtest/gtest.h"
+#include "tests/unit/worker/worker_fixture.h"
+
+namespace vigil::worker {
+namespace {
+
+using testing::At;
+using testing::Bytes;
+using testing::Client;
+using testing::Site;
+
+constexpr FeedId kFeed{7};
+
+TEST(Worker, APacketGoesFromItsPublisherToItsSubscriber) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client doctor(PeerId(2), FeedId());
+  site.Join(room);
+  site.Join(doctor);
+  EXPECT_EQ(site.Events<sfu::PeerConnected>().size(), 2u);
+  ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+  site.Receive(room.address(), room.Rtp(true), At(5));
+  EXPECT_EQ(site.Take(doctor).rtp, 1u);
+  const auto switched = site.Events<sfu::SlotSwitched>();
+  ASSERT_EQ(switched.size(), 1u);
+  EXPECT_EQ(switched[0].feed, kFeed);
+  EXPECT_TRUE(site.Balances());
+  const WorkerReport report = site.worker().Report();
+  EXPECT_EQ(report.counters.sent, 1u);
+  EXPECT_EQ(report.copies, 1u);
+  EXPECT_EQ(report.peers.size(), 2u);
+  EXPECT_EQ(report.peers[1].sent.at(0).feed, kFeed);
+}
+
+TEST(Worker, UnknownSourcesAreDroppedAndCounted) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  ASSERT_TRUE(site.Apply(room.create()).ok());
+  // Before the first check nothing but a check is heard.
+  site.Receive(room.address(), room.Rtp(true));
+  EXPECT_EQ(site.Dropped(DropReason::kUnknownSource), 1u);
+  site.Check(room);
+  site.Receive(room.address(), room.Rtp(true));
+  EXPECT_EQ(site.worker().Report().counters.track_packets, 1u);
+  ClientAddress elsewhere = room.address();
+  ++elsewhere.port;
+  site.Receive(elsewhere, room.Rtp(false));
+  EXPECT_EQ(site.Dropped(DropReason::kUnknownSource), 2u);
+  Client stranger(PeerId(8), kFeed);
+  site.Check(stranger);
+  EXPECT_EQ(site.Dropped(DropReason::kUnknownUfrag), 1u);
+  site.Receive(room.address(), {});
+  site.Receive(room.address(), {0xff, 1, 2});
+  EXPECT_TRUE(site.Balances());
+  EXPECT_EQ(site.worker().pool().in_use(), site.out().outbox.size());
+}
+
+// A command, and what its refusal says.
+struct Refusal {
+  sfu::Command command;
+  absl::StatusCode code;
+  std::vector<std::string> names;
+};
+
+void ExpectRefusals(Site& site, const std::vector<Refusal>& refusals) {
+  for (const Refusal& refusal : refusals) {
+    const absl::Status status = site.Apply(refusal.command);
+    EXPECT_EQ(status.code(), refusal.code) << status;
+    for (const std::string& name : refusal.names) {
+      EXPECT_NE(std::string(status.message()).find(name), std::string::npos) << status;
+    }
+  }
+}
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kNotFound = absl::StatusCode::kNotFound;
+constexpr auto kExists = absl::StatusCode::kAlreadyExists;
+
+TEST(Worker, APeerThatCannotBeIsRefusedByItsId) {
+  Site site;
+  Client room(PeerId(11), FeedId(77));
+  ASSERT_TRUE(site.Apply(room.create()).ok());
+  const auto create = [](auto change) {
+    Client client(PeerId(12), FeedId(78));
+    change(client.create());
+    return sfu::Command(client.create());
+  };
+  const std::string taken = room.create().transport.local_ufrag;
+  ExpectRefusals(
+      site,
+      {{room.create(), kExists, {"peer 11"}},
+       {create([&](auto& c) { c.transport.local_ufrag = taken; }), kExists, {"peer 12", "ufrag"}},
+       {create([](auto& c) { c.publishes = FeedId(77); }), kExists, {"feed 77"}},
+       {create([](auto& c) { c.publishes = FeedId(); }), kInvalid, {"peer 12", "feed"}},
+       {create([](auto& c) { c.media.receive.push_back(c.media.receive[0]); }),
+        kInvalid,
+        {"peer 12", "kind"}},
+       {create([](auto& c) { c.media.receive[0].payloads.clear(); }),
+        kInvalid,
+        {"peer 12", "codec"}},
+       {create([](auto& c) {
+          c.media.receive[0].rids = {"a", "b", "c", "d", "e"};
+        }),
+        kInvalid,
+        {"peer 12", "layers"}},
+       {create([](auto& c) { c.media.cname = std::string(256, 'x'); }),
+        kInvalid,
+        {"peer 12", "cname"}},
+       {create([](auto& c) { c.transport.srtp_local_key.pop_back(); }),
+        kInvalid,
+        {"peer 12", "srtp"}},
+       {create([](auto& c) { c.transport.srtp_profile = 9; }), kInvalid, {"peer 12", "srtp"}},
+       {create([](auto& c) { c.transport.srtp_local_key.clear(); }), kInvalid, {"peer 12"}},
+       {create([](auto& c) {
+          const rtp::SendTrack track{.payloads = c.media.receive[0].payloads, .ssrc = 5};
+          c.media.send = {track, track};
+        }),
+        kInvalid,
+        {"peer 12", "ssrc"}}});
+  EXPECT_EQ(site.worker().peer_count(), 1u);
+}
+
+TEST(Worker, RefusedCommandsNameTheirIds) {
+  RelayMesh mesh(2);
+  Site site({}, &mesh);
+  Client room(PeerId(11), FeedId(77));
+  ASSERT_TRUE(site.Apply(room.create()).ok());
+  const FeedId other(5);
+  ExpectRefusals(
+      site,
+      {{sfu::ClosePeer{PeerId(99)}, kNotFound, {"peer 99"}},
+       {sfu::RestartIce{.peer = PeerId(99)}, kNotFound, {"peer 99"}},
+       {sfu::AssignSlot{{PeerId(99), 2}, kFeed}, kNotFound, {"peer 99", "slot 2"}},
+       {sfu::SelectLayer{{PeerId(99), 2}}, kNotFound, {"peer 99", "slot 2"}},
+       {sfu::RequestKeyframe{other}, kNotFound, {"feed 5"}},
+       {sfu::AttachRemoteFeed{.feed = other, .origin_worker = 0}, kInvalid, {"feed 5", "worker 0"}},
+       {sfu::AttachRemoteFeed{.feed = other, .origin_worker = 2}, kInvalid, {"feed 5", "worker 2"}},
+       {sfu::DetachRemoteFeed{other}, kNotFound, {"feed 5"}},
+       {sfu::DetachRemoteFeed{FeedId(77)}, kNotFound, {"feed 77"}},
+       {sfu::AddRelay{FeedId(77), 2}, kInvalid, {"feed 77", "worker 2"}},
+       {sfu::AddRelay{other, 1}, kNotFound, {"feed 5"}},
+       {sfu::RemoveRelay{other, 1}, kNotFound, {"feed 5"}}});
+}
+
+TEST(Worker, ThePeersOfAWorkerAreBounded) {
+  Site site({.max_peers = 1});
+  Client first(PeerId(1), FeedId());
+  Client second(PeerId(2), FeedId());
+  ASSERT_TRUE(site.Apply(first.create()).ok());
+  EXPECT_EQ(site.Apply(second.create()).code(), absl::StatusCode::kResourceExhausted);
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{PeerId(1)}).ok());
+  EXPECT_TRUE(site.Apply(second.create()).ok());
+}
+
+TEST(Worker, AClosedPeerLeavesNothingBehind) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client doctor(PeerId(2), FeedId());
+  site.Join(room);
+  site.Join(doctor);
+  ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+  site.Receive(room.address(), room.Rtp(true));
+  site.Take(doctor);
+  site.out().binds.clear();
+
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{room.peer()}).ok());
+  EXPECT_EQ(site.Events<sfu::FeedClosed>().size(), 1u);
+  EXPECT_EQ(site.Events<sfu::PeerClosed>().at(0).reason, sfu::CloseReason::kRequested);
+  ASSERT_EQ(site.out().binds.size(), 1u);
+  EXPECT_FALSE(site.out().binds[0].bind);
+  EXPECT_EQ(site.out().binds[0].client, room.address());
+  EXPECT_EQ(site.out().binds[0].group, GroupId(1));
+  // Neither its address, nor its ufrag, nor its feed is known; its timers are passed over.
+  site.Receive(room.address(), room.Rtp(false));
+  EXPECT_EQ(site.Dropped(DropReason::kUnknownSource), 1u);
+  site.Check(room);
+  EXPECT_EQ(site.Dropped(DropReason::kUnknownUfrag), 1u);
+  EXPECT_EQ(site.Apply(sfu::RequestKeyframe{kFeed}).code(), absl::StatusCode::kNotFound);
+  site.worker().HandleTimers(At(20'000), site.out());
+  EXPECT_EQ(site.Events<sfu::PeerClosed>().size(), 2u);  // The doctor's consent expired.
+  EXPECT_EQ(site.worker().peer_count(), 0u);
+  site.out().outbox.Clear();
+  EXPECT_EQ(site.worker().pool().in_use(), 0u);
+  EXPECT_TRUE(site.Balances());
+  // The same room comes again.
+  site.Join(room, At(20'001));
+  EXPECT_EQ(site.worker().peer_count(), 1u);
+}
+
+TEST(Worker, ASlotFollowsItsFeedOnlyWhileBothAreThere) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client doctor(PeerId(2), FeedId());
+  site.Join(room);
+  site.Join(doctor);
+  ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{doctor.peer()}).ok());
+  site.Receive(room.address(), room.Rtp(true));
+  EXPECT_EQ(site.worker().Report().router_drops.Get(DropReason::kNoSubscriber), 1u);
+  EXPECT_EQ(site.worker().Report().subscriptions, 0u);
+}
+
+TEST(Worker, ANewAddressIsTakenAlongByACheck) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  site.Join(room);
+  ClientAddress next = room.address();
+  next.port ^= 1;
+  room.transport().MoveTo(next, At(10));
+  site.Receive(next, room.Rtp(true), At(10));
+  EXPECT_EQ(site.Dropped(DropReason::kUnknownSource), 1u);
+  site.Check(room, At(11));
+  site.Receive(next, room.Rtp(false), At(12));
+  EXPECT_EQ(site.worker().Report().counters.track_packets, 1u);
+  EXPECT_EQ(site.worker().Report().peers[0].selected, next);
+}
+
+TEST(Worker, AFiveTupleBelongsToWhoeverCheckedFromItLast) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client other(PeerId(2), FeedId(8));
+  site.Join(room);
+  other.transport().MoveTo(room.address(), At(0));
+  site.Join(other, At(10));
+  const auto packets_of = [&site](size_t i) {
+    const auto received = site.worker().Report().peers[i].received;
+    return received.empty() ? 0 : received[0].counters.packets;
+  };
+  site.Receive(room.address(), other.Rtp(true), At(11));
+  EXPECT_EQ(packets_of(1), 1u);
+  // The first one is there after all.
+  site.Check(room, At(20));
+  site.Receive(room.address(), room.Rtp(true), At(21));
+  EXPECT_EQ(packets_of(0), 1u);
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{other.peer()}).ok());
+  site.Receive(room.address(), room.Rtp(false), At(22));
+  EXPECT_EQ(packets_of(0), 2u);
+}
+
+TEST(Worker, DuringAnIceRestartBothUfragsFindThePeer) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  site.Join(room);
+  const auto old = room.transport().identity().gateway;
+  const ice::Credentials fresh{"freshfrag", "a-password-of-good-length"};
+  const auto client = room.transport().identity().client;
+  ASSERT_TRUE(site.Apply(sfu::RestartIce{.peer = room.peer(),
+                                         .local_ufrag = fresh.ufrag,
+                                         .local_password = fresh.password,
+                                         .remote_ufrag = client.ufrag,
+                                         .remote_password = client.password})
+                  .ok());
+  site.Check(room, At(1));
+  EXPECT_EQ(site.worker().Report().counters.stun, 2u);
+  room.transport().Restart(fresh, client, At(2));
+  site.Check(room, At(2));
+  EXPECT_EQ(site.worker().Report().counters.stun, 3u);
+  // The name is taken while its peer lives, and free after.
+  Client second(PeerId(2), FeedId(8));
+  second.create().transport.local_ufrag = fresh.ufrag;
+  EXPECT_EQ(site.Apply(second.create()).code(), absl::StatusCode::kAlreadyExists);
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{room.peer()}).ok());
+  EXPECT_TRUE(site.Apply(second.create()).ok());
+  room.transport().Restart(old, client, At(3));
+  site.Check(room, At(3));
+  EXPECT_EQ(site.Dropped(DropReason::kUnknownUfrag), 1u);
+}
+
+TEST(Worker, AKeyframeWishReachesThePublisherAtOnce) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client doctor(PeerId(2), FeedId());
+  site.Join(room);
+  site.Join(doctor);
+  site.Receive(room.address(), room.Rtp(false));
+  site.Take(room);
+  ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}, At(400)).ok());
+  EXPECT_EQ(site.Take(room).rtcp, 1u);
+  site.Receive(room.address(), room.Rtp(true), At(410));
+  site.Take(doctor);
+  site.Receive(doctor.address(), doctor.Rtcp([](ByteWriter& out) { rtp::WritePli(5, 1000, out); }),
+               At(900));
+  EXPECT_EQ(site.Take(room).rtcp, 1u);
+  ASSERT_TRUE(site.Apply(sfu::RequestKeyframe{kFeed}, At(1300)).ok());
+  EXPECT_EQ(site.Take(room).rtcp, 1u);
+}
+
+// Timers that make no progress must not keep the worker in its turn.
+TEST(Worker, AnExhaustedPoolDoesNotHoldTheTurn) {
+  Site site({.packets = 16});
+  Client room(PeerId(1), kFeed);
+  site.Join(room);
+  site.Receive(room.address(), room.Rtp(true));
+  room.Rtp(false);  // Lost.
+  site.Receive(room.address(), room.Rtp(false));
+  std::vector<PacketRef> taken;
+  while (PacketRef packet = site.worker().pool().Take()) taken.push_back(std::move(packet));
+  site.out().outbox.Clear();
+  while (PacketRef packet = site.worker().pool().Take()) taken.push_back(std::move(packet));
+  site.worker().HandleTimers(At(5), site.out());
+  EXPECT_TRUE(site.out().outbox.empty());
+  EXPECT_GT(site.worker().NextDeadline(), At(5));
+  taken.clear();
+  site.worker().HandleTimers(site.worker().NextDeadline(), site.out());
+  EXPECT_EQ(site.Take(room).rtcp, 1u);
+}
+
+TEST(Worker, ADatagramThatEndsItsPeerIsCounted) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  room.create().transport.srtp_local_key.clear();
+  room.create().transport.fingerprint_algorithm = "sha-256";
+  room.create().transport.fingerprint = Bytes(32, 1);
+  site.Join(room);
+  for (uint8_t i = 0; i < 40; ++i) {
+    Bytes record = {22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, i, 0, 4, 1, 2, 3, 4};
+    site.Receive(room.address(), record, At(i));
+  }
+  site.Receive(room.address(), room.Rtp(true), At(50));
+  EXPECT_TRUE(site.Balances());
+  site.worker().HandleTimers(At(31'000), site.out());
+  EXPECT_EQ(site.worker().peer_count(), 0u);
+}
+
+// ---- Between workers ----
+
+class TwoWorkersTest : public ::testing::Test {
+ protected:
+  TwoWorkersTest() {
+    here_.Join(room_);
+    there_.Join(doctor_);
+    EXPECT_TRUE(here_.Apply(sfu::AddRelay{kFeed, 1}).ok());
+    EXPECT_TRUE(there_.Apply(Attach()).ok());
+    EXPECT_TRUE(there_.Apply(sfu::AssignSlot{doctor_.slot(), kFeed}).ok());
+  }
+  static sfu::AttachRemoteFeed Attach() {
+    return {.feed = kFeed,
+            .origin_worker = 0,
+            .audio_codecs = {},
+            .video_codecs = {{rtp::CodecType::kH264, 0x42e0, 1}}};
+  }
+  void Publish(bool key, Timestamp now) {
+    here_.Receive(room_.address(), room_.Rtp(key), now);
+    while (there_.worker().HandleRelays(16, now, there_.out())) {
+    }
+    while (here_.worker().HandleRelays(16, now, here_.out())) {
+    }
+  }
+
+  RelayMesh mesh_{2};
+  Site here_{{.index = 0}, &mesh_};
+  Site there_{{.index = 1}, &mesh_};
+  Client room_{PeerId(1), kFeed};
+  Client doctor_{PeerId(2), FeedId()};
+};
+
+TEST_F(TwoWorkersTest, PacketsWishesAndClocksGoAcross) {
+  Publish(false, At(0));
+  here_.Take(room_);
+  Publish(true, At(10));
+  EXPECT_EQ(there_.Take(doctor_).rtp, 1u);
+  EXPECT_EQ(here_.out().relayed_to, 0b10u);
+  here_.Receive(room_.address(), room_.Rtcp([](ByteWriter& out) {
+    rtp::WriteSenderReport({.ssrc = 50, .ntp = rtp::NtpTime(uint64_t{1} << 32)}, {}, out);
+  }),
+                At(20));
+  Publish(false, At(21));
+  there_.Take(doctor_);
+  there_.worker().HandleTimers(At(260), there_.out());
+  EXPECT_EQ(there_.Take(doctor_).rtcp, 1u);  // A sender report, so the clock has come.
+  there_.Receive(doctor_.address(),
+                 doctor_.Rtcp([](ByteWriter& out) { rtp::WritePli(5, 1000, out); }), At(500));
+  here_.Take(room_);
+  Publish(false, At(501));
+  EXPECT_EQ(here_.Take(room_).rtcp, 1u);
+}
+
+TEST_F(TwoWorkersTest, AFeedThatCameFromElsewhereIsNotPassedOn) {
+  EXPECT_EQ(there_.Apply(sfu::AddRelay{kFeed, 0}).code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(TwoWorkersTest, AFullRingDropsAndCounts) {
+  for (size_t i = 0; i < RelayLink::kPackets + 10; ++i) {
+    here_.Receive(room_.address(), room_.Rtp(i == 0), At(0));
+  }
+  EXPECT_EQ(here_.worker().Report().counters.relayed_out, RelayLink::kPackets);
+  while (there_.worker().HandleRelays(100, At(1), there_.out())) {
+  }
+  EXPECT_EQ(there_.worker().Report().counters.relayed_in, RelayLink::kPackets);
+}
+
+TEST_F(TwoWorkersTest, WhatArrivesAfterADetachIsDropped) {
+  Publish(true, At(0));
+  there_.Take(doctor_);
+  here_.Receive(room_.address(), room_.Rtp(false), At(1));
+  there_.out().events.clear();
+  ASSERT_TRUE(there_.Apply(sfu::DetachRemoteFeed{kFeed}, At(2)).ok());
+  EXPECT_TRUE(there_.out().events.empty());  // The end of a feed is its origin's to report.
+  there_.worker().HandleRelays(16, At(2), there_.out());
+  EXPECT_EQ(there_.Take(doctor_).rtp, 0u);
+  EXPECT_EQ(there_.worker().Report().counters.relay_drops.Get(DropReason::kNoSubscriber), 1u);
+  EXPECT_TRUE(there_.Apply(Attach(), At(3)).ok());
+}
+
+}  // namespace
+}  // namespace vigil::worker
