@@ -455,10 +455,14 @@ void World::Deliver(const Event& event) {
                                .epoch = Epoch(1),
                                .receive_time = Local(),
                                .packet = std::move(packet)};
-  const uint64_t before = node.worker->counters().track_packets;
+  const worker::WorkerCounters& counters = node.worker->counters();
+  const uint64_t before = counters.track_packets;
+  const uint64_t strangers = counters.ingress_drops.Get(DropReason::kUnknownSource);
   node.worker->HandleDatagram(datagram, Local(), node.out);
-  const bool taken = node.worker->counters().track_packets > before;
-  if (!event.from.IsNone()) {
+  const bool taken = counters.track_packets > before;
+  // Media that overtakes the first check from a new address never arrived.
+  const bool known = counters.ingress_drops.Get(DropReason::kUnknownSource) == strangers;
+  if (!event.from.IsNone() && known) {
     Client& client = clients_.at(event.from);
     if (client.publisher && client.open && client.worker == event.worker &&
         transport::Classify(event.bytes) == transport::DatagramKind::kRtp) {
