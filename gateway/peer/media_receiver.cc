@@ -346,7 +346,7 @@ MediaReceiver::State MediaReceiver::Export() const {
   return state;
 }
 
-bool MediaReceiver::Restore(const State& state, Timestamp now) {
+bool MediaReceiver::Restore(const State& state, bool after_fault, Timestamp now) {
   if (state.tracks.size() != tracks_.size() || state.routes.size() > kMaxSsrcs) return false;
   for (const Route& route : state.routes) {
     if (route.track >= tracks_.size()) return false;
@@ -363,6 +363,7 @@ bool MediaReceiver::Restore(const State& state, Timestamp now) {
   }
   routes_ = state.routes;
   arrivals_ = state.arrivals;
+  if (after_fault) arrivals_.ForgetUnreported();
   clock_ = state.clock;
   round_trip_ = state.round_trip;
   fir_sequence_ = state.fir_sequence;

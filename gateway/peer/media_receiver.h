@@ -114,7 +114,7 @@ class MediaReceiver {
   };
   State Export() const;
   // False if the state does not belong to these parameters.
-  bool Restore(const State& state, Timestamp now);
+  bool Restore(const State& state, bool after_fault, Timestamp now);
   const std::vector<Route>& routes() const { return routes_; }
 
  private:

@@ -365,7 +365,7 @@ std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
   }
   peer->AddSendStreams();
   if (after_fault) peer->LiftIndexLimits();
-  if (!peer->receiver_.Restore(state.receiver, now) ||
+  if (!peer->receiver_.Restore(state.receiver, after_fault, now) ||
       !peer->sender_.Restore(state.sender, after_fault)) {
     return nullptr;
   }

@@ -224,6 +224,11 @@ void WriteDlrr(uint32_t sender_ssrc, std::span<const ExtendedReport::Dlrr> items
 struct FeedbackArrival {
   int64_t sequence = 0;  // Unwrapped.
   TimeDelta time;        // Since the receiver's reference zero; never negative.
+
+  template <typename F>
+  void Fields(F&& f) {
+    f(sequence, time);
+  }
 };
 struct FeedbackHeader {
   uint32_t sender_ssrc = 0;

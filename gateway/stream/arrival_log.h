@@ -29,16 +29,23 @@ class ArrivalLog {
   bool WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp now, ByteWriter& out);
   Timestamp NextDeadline() const { return due_; }
 
+  // The former owner died after this state was taken: what it saw and reported since is unknown,
+  // and must not be reported as lost.
+  void ForgetUnreported() {
+    arrivals_.clear();
+    next_base_.reset();
+    due_ = Timestamp::Never();
+  }
+
   template <typename F>
   void Fields(F&& f) {
-    f(sequences_, zero_, feedback_count_);
+    f(sequences_, zero_, feedback_count_, arrivals_, next_base_, overflowed_, due_);
   }
 
  private:
   SequenceUnwrapper sequences_;
   std::vector<rtp::FeedbackArrival> arrivals_;  // Ascending by sequence, no duplicates.
-  // The first sequence not reported yet. Not carried over a restore: arrivals are not either, and
-  // what the former owner saw must not be reported as lost.
+  // The first sequence not reported yet.
   std::optional<int64_t> next_base_;
   // Reference zero of the reported times: a while before the first packet, never after one.
   std::optional<Timestamp> zero_;

@@ -437,7 +437,7 @@ TEST(MediaReceiver, ARestoredReceiverGoesOn) {
       ReadArchive<MediaReceiver::State>(WriteArchive(client.receiver.Export(), At(10)), At(10));
   ASSERT_TRUE(state);
   Client restored(Media());
-  ASSERT_TRUE(restored.receiver.Restore(*state, At(10)));
+  ASSERT_TRUE(restored.receiver.Restore(*state, /*after_fault=*/false, At(10)));
   ASSERT_FALSE(restored.Receive({.ssrc = 5, .sequence = 4}));
   EXPECT_FALSE(restored.out.first_of_stream);
   EXPECT_EQ(restored.Feedback(At(15)).nacks, std::vector<uint16_t>{2});
@@ -447,10 +447,10 @@ TEST(MediaReceiver, ARestoredReceiverGoesOn) {
   Client other(Media({"q"}));
   MediaReceiver::State wrong = *state;
   wrong.routes[0].layer = 3;
-  EXPECT_FALSE(other.receiver.Restore(wrong, At(0)));
+  EXPECT_FALSE(other.receiver.Restore(wrong, /*after_fault=*/false, At(0)));
   wrong = *state;
   wrong.tracks.pop_back();
-  EXPECT_FALSE(other.receiver.Restore(wrong, At(0)));
+  EXPECT_FALSE(other.receiver.Restore(wrong, /*after_fault=*/false, At(0)));
 }
 
 }  // namespace

@@ -497,6 +497,11 @@ TEST_F(RouterTest, StateThatCannotBeOursIsRefused) {
     change(state);
     return !Router(1).Restore(state, At(0));
   };
+  EXPECT_TRUE(refused([](auto& s) {
+    std::vector<uint8_t> bytes = WriteArchive(s.slots[0].forwarder, At(0));
+    bytes.at(5) = 9;  // Behind the length and the kind: no phase has this number.
+    s.slots[0].forwarder = *ReadArchive<Forwarder>(bytes, At(0));
+  }));
   EXPECT_TRUE(refused([](auto& s) { s.slots[0].layer = 1; }));
   EXPECT_TRUE(refused([](auto& s) { s.slots.push_back(s.slots[0]); }));
   EXPECT_TRUE(refused([](auto& s) { s.feeds.push_back(s.feeds[0]); }));

@@ -196,11 +196,26 @@ TEST(ArrivalLog, ARestoreContinuesTimesAndReportsNoLossOfWhatTheFormerOwnerSaw) 
   const int64_t other = 7'000'000'000;
   auto restored = ReadArchive<ArrivalLog>(WriteArchive(log, At(80'000)), At(80'000 + other));
   ASSERT_TRUE(restored);
+  restored->ForgetUnreported();
   restored->OnPacket(20, At(90'000 + other));
   EXPECT_TRUE(Write(*restored, At(200'000 + other), learned));
   EXPECT_TRUE(learned.missing.empty());
   EXPECT_EQ(learned.received[20] - learned.received[0], TimeDelta::Millis(90));
   EXPECT_EQ(learned.counts, (std::vector<uint8_t>{0, 1}));
+}
+
+TEST(ArrivalLog, AHandOverReportsWhatTheFormerOwnerHadNotReportedYet) {
+  ArrivalLog log;
+  Learned learned;
+  for (uint16_t i = 0; i < 5; ++i) log.OnPacket(i, At(i * 1000));
+  const int64_t other = 7'000'000'000;
+  auto restored = ReadArchive<ArrivalLog>(WriteArchive(log, At(10'000)), At(10'000 + other));
+  ASSERT_TRUE(restored);
+  EXPECT_EQ(restored->NextDeadline(), At(50'000 + other));
+  restored->OnPacket(7, At(20'000 + other));
+  EXPECT_TRUE(Write(*restored, At(50'000 + other), learned));
+  EXPECT_EQ(learned.received.size(), 6u);
+  EXPECT_EQ(learned.missing.size(), 2u) << "5 and 6 came to nobody";
 }
 
 TEST(ArrivalLog, FeedbackDecodesBackToTheArrivals) {
