@@ -1,9 +1,10 @@
 // What one worker costs without sockets: nanoseconds and allocations per delivered packet in steady
 // state, and resident memory per connected, idle peer. Prints figures; judges nothing.
-//   vigil_core_bench [--peers 2000] [--packets 20000] [--rounds 7]
+//   vigil_core_bench [--peers 2000] [--packets 20000] [--rounds 7] [--commit TEXT] [--json FILE]
 // VIGIL_BENCH_TRACE=1 in the environment shows where each counted allocation was made.
 
 #include <malloc.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +33,16 @@ struct Options {
   int peers = 2000;
   int packets = 20'000;
   int rounds = 7;
+  std::string commit = "unknown";
+  std::string json;
+};
+
+// One single figure of the JSON; interfaces.md names the form.
+struct Result {
+  std::string name;
+  std::string unit;
+  double value = 0;
+  double spread = 0;  // Highest less lowest round.
 };
 
 constexpr GroupId kGroup{1};
@@ -142,7 +155,7 @@ void ConnectIdlePeer(Bench& bench, uint64_t number) {
   if (!dtls.connected()) std::abort();
 }
 
-void MeasureIdlePeers(const Options& options) {
+Result MeasureIdlePeers(const Options& options) {
   Bench bench(static_cast<size_t>(options.peers) + 200);
   uint64_t number = 1;
   for (; number <= 100; ++number) ConnectIdlePeer(bench, number);
@@ -153,6 +166,7 @@ void MeasureIdlePeers(const Options& options) {
   const size_t after = ResidentBytes();
   std::printf("idle peers: %d connected by DTLS, %.1f kB resident each\n", options.peers,
               static_cast<double>(after - before) / 1024.0 / options.peers);
+  return {"core.memory.idle_peer", "bytes", static_cast<double>(after - before) / options.peers, 0};
 }
 
 // ---- Packets ----
@@ -268,24 +282,57 @@ void RunRound(Bench& bench, std::vector<Room>& rooms, int packets, bool counted,
   out.delivered += sent;
 }
 
-void MeasurePackets(const char* name, int room_count, int subscribers, const Options& options) {
+struct Load {
+  const char* title;
+  const char* name;  // In the JSON.
+  int rooms;
+  int subscribers;
+};
+
+std::vector<Result> MeasurePackets(const Load& load, const Options& options) {
   Bench bench(10'000);
   std::vector<Room> rooms;
-  for (int i = 1; i <= room_count; ++i) {
-    rooms.push_back(MakeRoom(bench, static_cast<uint64_t>(i), subscribers));
+  for (int i = 1; i <= load.rooms; ++i) {
+    rooms.push_back(MakeRoom(bench, static_cast<uint64_t>(i), load.subscribers));
   }
   Figures figures;
-  const int packets = std::max(1'000, options.packets / subscribers);
+  const int packets = std::max(1'000, options.packets / load.subscribers);
   // Two rounds of warm-up: rings and histories grow to their size.
   for (int round = -2; round < options.rounds; ++round) {
     RunRound(bench, rooms, packets, round >= 0, figures);
   }
   std::sort(figures.nanoseconds.begin(), figures.nanoseconds.end());
+  const double least = figures.nanoseconds.front();
+  const double median = figures.nanoseconds[figures.nanoseconds.size() / 2];
+  const double most = figures.nanoseconds.back();
   std::printf("%s: %.0f ns per delivered packet (%.0f to %.0f), %llu allocations in %llu packets\n",
-              name, figures.nanoseconds[figures.nanoseconds.size() / 2],
-              figures.nanoseconds.front(), figures.nanoseconds.back(),
-              static_cast<unsigned long long>(figures.allocations),
+              load.title, median, least, most, static_cast<unsigned long long>(figures.allocations),
               static_cast<unsigned long long>(figures.delivered));
+  const std::string name = std::string("core.") + load.name;
+  return {{name + ".per_packet", "s", median * 1e-9, (most - least) * 1e-9},
+          {name + ".allocations_per_packet", "1",
+           static_cast<double>(figures.allocations) / static_cast<double>(figures.delivered), 0}};
+}
+
+void WriteJson(const Options& options, const std::vector<Result>& results) {
+  std::ofstream out(options.json);
+  utsname machine{};
+  uname(&machine);
+  const std::time_t now = std::time(nullptr);
+  char started[32];
+  std::strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
+  out << "{\"benchmark\":\"core\",\"commit\":\"" << options.commit << "\",\"machine\":\""
+      << machine.sysname << " " << machine.release << " " << machine.machine << "\",\"started\":\""
+      << started << "\",\"parameters\":{\"peers\":" << options.peers
+      << ",\"packets\":" << options.packets << ",\"rounds\":" << options.rounds
+      << "},\"results\":[";
+  const char* separator = "";
+  for (const Result& result : results) {
+    out << separator << "{\"name\":\"" << result.name << "\",\"unit\":\"" << result.unit
+        << "\",\"value\":" << result.value << ",\"spread\":" << result.spread << "}";
+    separator = ",";
+  }
+  out << "]}\n";
 }
 
 int Run(int argc, char** argv) {
@@ -299,16 +346,25 @@ int Run(int argc, char** argv) {
       options.packets = value;
     } else if (flag == "--rounds" && value > 0) {
       options.rounds = value;
+    } else if (flag == "--commit") {
+      options.commit = argv[i + 1];
+    } else if (flag == "--json") {
+      options.json = argv[i + 1];
     } else {
-      std::fprintf(stderr, "vigil_core_bench [--peers N] [--packets N] [--rounds N]\n");
+      std::fprintf(stderr,
+                   "vigil_core_bench [--peers N] [--packets N] [--rounds N] [--commit TEXT] "
+                   "[--json FILE]\n");
       return 2;
     }
   }
   if (!transport::InitSrtp().ok()) return 1;
-  MeasurePackets("1 to 1", 1, 1, options);
-  MeasurePackets("20 rooms, 1 to 1", 20, 1, options);
-  MeasurePackets("1 to 50", 1, 50, options);
-  MeasureIdlePeers(options);
+  std::vector<Result> results;
+  for (const Load& load : {Load{"1 to 1", "1x1", 1, 1}, Load{"20 rooms, 1 to 1", "20x1", 20, 1},
+                           Load{"1 to 50", "1x50", 1, 50}}) {
+    for (const Result& result : MeasurePackets(load, options)) results.push_back(result);
+  }
+  results.push_back(MeasureIdlePeers(options));
+  if (!options.json.empty()) WriteJson(options, results);
   return 0;
 }
 
