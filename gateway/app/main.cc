@@ -76,6 +76,11 @@ int ReadFlags(int argc, char** argv, Config& config) {
     std::fprintf(stderr, "vigil-gateway: %s\n", error.what());
     return 2;
   }
+  if (config.media_port != 0 && config.media_port + config.workers - 1 > 65'535) {
+    std::fprintf(stderr, "vigil-gateway: --media-port %u: with %u workers it is at most %u\n",
+                 config.media_port, config.workers, 65'536 - config.workers);
+    return 2;
+  }
   if (!IsLoopback(config.http_address)) {
     std::fprintf(stderr,
                  "vigil-gateway: --http-address %s: without a login only a loopback address is "
@@ -98,6 +103,10 @@ absl::StatusOr<worker::WorkerGround> OpenGround(const Config& config, uint32_t i
     if (!address) {
       return absl::InvalidArgumentError(
           absl::StrCat("--media-address ", text, " is no IP address"));
+    }
+    if (*address == io::IpAddress{} || *address == *io::ParseIp("0.0.0.0")) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--media-address ", text, " stands for all addresses; clients need one to send to"));
     }
     options.addresses.push_back(*address);
   }
@@ -160,6 +169,8 @@ int Fail(const absl::Status& status) {
 }
 
 int Run(const Config& config) {
+  auto console = control::HttpApi::ReadConsole(config.console_dir);
+  if (!console.ok()) return Fail(console.status());
   auto control_poller = io::Poller::Open();
   if (!control_poller.ok()) return Fail(control_poller.status());
   auto node = OpenNode(config, **control_poller);
@@ -167,7 +178,7 @@ int Run(const Config& config) {
 
   boost::asio::io_context context(1);
   control::MediaControl media_control({.media_addresses = config.media_addresses}, **node);
-  control::HttpApi api(media_control, config.console_dir);
+  control::HttpApi api(media_control, *std::move(console));
   auto http = control::HttpServer::Open(
       {.address = config.http_address, .port = config.http_port}, context,
       [&api](const control::HttpRequest& request, control::HttpServer::Respond respond) {
@@ -185,6 +196,8 @@ int Run(const Config& config) {
   context.run();
   (*http)->Close();
   (*node)->Stop();
+  // Answers that will not come belong to connections of the context, which goes before the node.
+  (*node)->DropWaiting();
   return 0;
 }
 

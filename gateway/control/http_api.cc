@@ -1,5 +1,7 @@
 #include "gateway/control/http_api.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -121,6 +123,13 @@ std::string_view TypeOfFile(std::string_view name) {
   return {};
 }
 
+// The Host of a request, RFC 9110, 7.2, with or without a port.
+bool IsLoopbackName(std::string_view host) {
+  const size_t colon = host.ends_with(']') ? std::string_view::npos : host.rfind(':');
+  host = host.substr(0, colon);
+  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+}
+
 }  // namespace
 
 unsigned HttpStatusOf(const absl::Status& status) {
@@ -147,6 +156,11 @@ unsigned HttpStatusOf(const absl::Status& status) {
 }
 
 void HttpApi::Handle(const HttpRequest& request, HttpServer::Respond respond) {
+  // Without a login, what protects the API is that only this machine reaches it. A page of another
+  // site whose name was made to point here (DNS rebinding) still names itself.
+  if (!IsLoopbackName(request.host)) {
+    return respond(Text(421, "without a login only a loopback host is served"));
+  }
   if (request.path.starts_with("/whip/")) return HandleWhip(request, std::move(respond));
   if (request.path.starts_with("/whep/")) return HandleWhep(request, std::move(respond));
   if (request.path.starts_with("/vigil.v1.")) return HandleMethod(request, std::move(respond));
@@ -223,7 +237,7 @@ void HttpApi::HandleMethod(const HttpRequest& request, HttpServer::Respond respo
   const auto feed = FeedOf(message);
   if (!feed.ok()) return respond(ConnectError(feed.status()));
   if (request.path == "/vigil.v1.MediaService/AssignSlot") {
-    const json slot = message.value("slot", json(0));
+    const json slot = message.value("slot", json(0u));
     if (!slot.is_number_unsigned() || slot.get<uint64_t>() > 63) {
       return respond(ConnectError(absl::InvalidArgumentError("slot must be 0 to 63")));
     }
@@ -240,26 +254,37 @@ void HttpApi::HandleMethod(const HttpRequest& request, HttpServer::Respond respo
 }
 
 void HttpApi::GetStats(const HttpServer::Respond& respond) {
-  control_.Report([this, respond](std::vector<std::unique_ptr<worker::ThreadReport>> reports) {
+  control_.Report([this, respond](const MediaControl::Reports& reports) {
     respond({.status = 200,
              .content_type = "application/json",
              .body = StatsJson(control_.directory(), reports)});
   });
 }
 
-void HttpApi::HandleFile(const HttpRequest& request, const HttpServer::Respond& respond) {
-  const std::string name = request.path == "/" ? "index.html" : request.path.substr(1);
-  const std::string_view type = TypeOfFile(name);
-  // One flat folder: whatever has a slash or starts with a dot is not in it.
-  if (type.empty() || name.find('/') != std::string::npos || name.front() == '.') {
-    return respond(Text(404, "not found"));
+absl::StatusOr<std::map<std::string, HttpApi::File>> HttpApi::ReadConsole(
+    const std::string& folder) {
+  std::map<std::string, File> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const std::string_view type = TypeOfFile(name);
+    if (type.empty() || !entry.is_regular_file(error)) continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    files[name] = {
+        .type = std::string(type),
+        .bytes = {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()}};
   }
+  if (files.empty()) return absl::NotFoundError(absl::StrCat("no console in ", folder));
+  return files;
+}
+
+void HttpApi::HandleFile(const HttpRequest& request, const HttpServer::Respond& respond) {
+  const auto file = console_.find(request.path == "/" ? "index.html" : request.path.substr(1));
+  if (file == console_.end()) return respond(Text(404, "not found"));
   if (request.method != "GET") return respond(NotAllowed("GET"));
-  std::ifstream file(absl::StrCat(console_dir_, "/", name), std::ios::binary);
-  if (!file) return respond(Text(404, "not found"));
   respond({.status = 200,
-           .content_type = std::string(type),
-           .body = {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()},
+           .content_type = file->second.type,
+           .body = file->second.bytes,
            .headers = {{"Cache-Control", "no-cache"}}});
 }
 

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <map>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "gateway/control/http_server.h"
 #include "gateway/control/media_control.h"
 
@@ -13,9 +16,17 @@ namespace vigil::control {
 // and their results into responses; no logic of its own.
 class HttpApi {
  public:
-  // `console_dir`: where the console's files are. Both outlive the API.
-  HttpApi(MediaControl& control, std::string console_dir)
-      : control_(control), console_dir_(std::move(console_dir)) {}
+  // A file of the console, read at start: nothing that a client sends becomes a path.
+  struct File {
+    std::string type;
+    std::string bytes;
+  };
+  // By name. NOT_FOUND when the folder cannot be read.
+  static absl::StatusOr<std::map<std::string, File>> ReadConsole(const std::string& folder);
+
+  // `control` outlives the API.
+  HttpApi(MediaControl& control, std::map<std::string, File> console)
+      : control_(control), console_(std::move(console)) {}
 
   void Handle(const HttpRequest& request, HttpServer::Respond respond);
 
@@ -29,7 +40,7 @@ class HttpApi {
   void GetStats(const HttpServer::Respond& respond);
 
   MediaControl& control_;
-  std::string console_dir_;
+  const std::map<std::string, File> console_;
 };
 
 // The HTTP status of a control-plane error.

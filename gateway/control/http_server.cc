@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <exception>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "boost/asio/dispatch.hpp"
@@ -59,26 +61,34 @@ std::vector<std::pair<std::string, std::string>> ParseQuery(std::string_view que
   return out;
 }
 
-HttpRequest Read(const http::request<http::string_body>& message) {
+std::string Lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+// Nothing of a path that has control characters, encoded ones too, or that is no path.
+std::optional<HttpRequest> Read(const http::request<http::string_body>& message) {
   HttpRequest request;
   request.method = std::string(message.method_string());
-  const std::string target(message.target());
+  const std::string_view target(message.target().data(), message.target().size());
   const size_t question = std::min(target.find('?'), target.size());
-  request.path = PercentDecode(std::string_view(target).substr(0, question));
-  request.query =
-      ParseQuery(std::string_view(target).substr(std::min(question + 1, target.size())));
-  const beast::string_view type = message[http::field::content_type];
-  request.content_type = std::string(type.substr(0, type.find(';')));
-  while (!request.content_type.empty() && request.content_type.back() == ' ') {
-    request.content_type.pop_back();
+  request.path = PercentDecode(target.substr(0, question));
+  request.query = ParseQuery(target.substr(std::min(question + 1, target.size())));
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (!request.path.starts_with('/') ||
+      std::any_of(request.path.begin(), request.path.end(), is_control)) {
+    return std::nullopt;
   }
-  std::transform(request.content_type.begin(), request.content_type.end(),
-                 request.content_type.begin(), [](unsigned char c) { return std::tolower(c); });
+  const beast::string_view host = message[http::field::host];
+  request.host = Lower({host.data(), host.size()});
+  const beast::string_view type = message[http::field::content_type];
+  request.content_type = Lower({type.data(), std::min(type.find(';'), type.size())});
+  while (request.content_type.ends_with(' ')) request.content_type.pop_back();
   request.body = message.body();
   return request;
 }
-
-class Acceptor;
 
 // One client connection. Keeps itself alive while an operation is under way.
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -117,10 +127,26 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (error) return Write({.status = 400}, false);
     const http::request<http::string_body> message = parser_->release();
     const bool keep_alive = message.keep_alive();
+    const std::optional<HttpRequest> request = Read(message);
+    if (!request) {
+      return Write({.status = 400, .content_type = "text/plain", .body = "not a path\n"}, false);
+    }
     stream_.expires_never();
-    handler_(Read(message), [self = shared_from_this(), keep_alive](HttpResponse response) {
+    Handle(*request, keep_alive);
+  }
+
+  // Our own code does not throw, but what it stands on may: a request is not to end the process.
+  void Handle(const HttpRequest& request, bool keep_alive) {
+    const auto answered = std::make_shared<bool>(false);
+    const auto respond = [self = shared_from_this(), keep_alive, answered](HttpResponse response) {
+      if (std::exchange(*answered, true)) return;
       self->Write(std::move(response), keep_alive);
-    });
+    };
+    try {
+      handler_(request, respond);
+    } catch (const std::exception&) {
+      respond({.status = 500, .content_type = "text/plain", .body = "a defect of the gateway\n"});
+    }
   }
 
   void Write(HttpResponse response, bool keep_alive) {

@@ -22,7 +22,8 @@ namespace vigil::control {
 
 struct HttpRequest {
   std::string method;
-  std::string path;                                        // Percent-decoded, without the query.
+  std::string host;                                        // Lower case; empty: none.
+  std::string path;                                        // Percent-decoded; begins with '/'.
   std::vector<std::pair<std::string, std::string>> query;  // Decoded, in order.
   std::string content_type;                                // Lower case, without parameters.
   std::string body;
@@ -49,7 +50,8 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   using Respond = std::function<void(HttpResponse)>;
-  // Called on the server's thread; `respond` must be called once, now or later, there.
+  // Called on the server's thread; `respond` must be called once, now or later, there. A handler
+  // that throws has answered 500.
   using Handler = std::function<void(const HttpRequest& request, Respond respond)>;
 
   // Errors: INVALID_ARGUMENT for the address, ALREADY_EXISTS when the port is taken.

@@ -1,8 +1,9 @@
 #include "gateway/control/media_control.h"
 
 #include <algorithm>
+#include <array>
+#include <map>
 #include <memory>
-#include <set>
 #include <utility>
 #include <variant>
 
@@ -95,10 +96,15 @@ absl::StatusOr<sdp::Answer> MediaControl::Answer(sdp::Role role, uint32_t worker
 absl::StatusOr<MediaControl::Plan> MediaControl::MakePlan(sdp::Role role, SiteId site,
                                                           const std::string& participant,
                                                           const std::string& offer) {
-  const uint32_t worker = directory_.ChooseWorker();
+  const uint32_t worker = directory_.ReserveWorker();
   worker::IceSecrets secrets;
-  absl::StatusOr<sdp::Answer> answer = Answer(role, worker, offer, secrets);
-  if (!answer.ok()) return answer.status();
+  const absl::Status room = node_.CheckRoom(worker);
+  absl::StatusOr<sdp::Answer> answer =
+      room.ok() ? Answer(role, worker, offer, secrets) : absl::StatusOr<sdp::Answer>(room);
+  if (!answer.ok()) {
+    directory_.ReleaseWorker(worker);
+    return answer.status();
+  }
   Plan plan;
   plan.answer = sdp::Write(answer->description);
   plan.command = {.peer = directory_.NextPeerId(),
@@ -125,33 +131,30 @@ void MediaControl::Publish(const PublishRequest& request, OnCreated done) {
   plan->command.publishes = directory_.NextFeedId();
   plan->record.feed = plan->command.publishes;
   plan->record.publishes = request.feed;
-  Create(*std::move(plan), {}, std::move(done));
+  Create(*std::move(plan), std::move(done));
 }
 
 void MediaControl::Play(const PlayRequest& request, OnCreated done) {
   absl::StatusOr<Plan> plan =
       MakePlan(sdp::Role::kPlay, request.site, request.participant, request.offer);
   if (!plan.ok()) return done(plan.status());
-  Create(*std::move(plan), request.feeds, std::move(done));
+  plan->feeds = request.feeds;
+  Create(*std::move(plan), std::move(done));
 }
 
-void MediaControl::Create(Plan plan, std::vector<worker::FeedName> feeds, OnCreated done) {
+void MediaControl::Create(Plan plan, OnCreated done) {
   const uint32_t worker = plan.record.worker;
   const sfu::CreatePeer command = plan.command;
   // std::function wants to be copied; the plan is not small.
   auto shared = std::make_shared<Plan>(std::move(plan));
-  const absl::Status posted =
-      node_.Post(worker, sfu::Command(command),
-                 [this, shared, feeds = std::move(feeds), done](worker::Answer& answer) {
-                   if (!answer.status.ok()) return done(answer.status);
-                   OnApplied(std::move(*shared), feeds, done);
-                 });
-  if (!posted.ok()) done(posted);
+  node_.Post(worker, sfu::Command(command), [this, shared, worker, done](worker::Answer& answer) {
+    if (answer.status.ok()) return OnApplied(std::move(*shared), done);
+    directory_.ReleaseWorker(worker);
+    done(answer.status);
+  });
 }
 
-void MediaControl::OnApplied(Plan plan, const std::vector<worker::FeedName>& feeds,
-                             const OnCreated& done) {
-  if (plan.record.publishes) Replace(plan.record.site, *plan.record.publishes);
+void MediaControl::OnApplied(Plan plan, const OnCreated& done) {
   uint8_t layers = 1;
   for (const rtp::ReceiveTrack& track : plan.command.media.receive) {
     layers = std::max(layers, static_cast<uint8_t>(track.rids.size()));
@@ -160,32 +163,32 @@ void MediaControl::OnApplied(Plan plan, const std::vector<worker::FeedName>& fee
                       .answer = std::move(plan.answer),
                       .etag = plan.command.transport.local_ufrag};
   const PeerId peer = plan.record.id;
-  const std::vector<worker::SlotRecord> slots = plan.record.slots;
   std::vector<worker::Posting> postings =
       directory_.AddPeer(std::move(plan.record), plan.command.media, layers);
-  std::array<size_t, 2> next{};
-  for (uint32_t slot = 0; slot < slots.size(); ++slot) {
-    const size_t n = next[static_cast<size_t>(slots[slot].kind)]++;
-    if (n >= feeds.size()) continue;
-    auto assigned = directory_.Assign(peer, slot, feeds[n]);
-    if (assigned.ok()) {
-      postings.insert(postings.end(), assigned->begin(), assigned->end());
-    } else {
-      directory_.Expect(peer, slot, feeds[n]);
-    }
-  }
+  const std::vector<worker::Posting> assigned = AssignFirst(peer, plan.feeds);
+  postings.insert(postings.end(), assigned.begin(), assigned.end());
   if (postings.empty()) return done(std::move(created));
   // A feed without sound leaves its sound slot empty; that is no failure of the whole request.
   PostAll(std::move(postings), [done, created](const absl::Status&) { done(created); });
 }
 
-void MediaControl::Replace(SiteId site, const worker::FeedName& feed) {
-  const worker::FeedRecord* old = directory_.FindFeed(site, feed);
-  if (old == nullptr) return;
-  const PeerId publisher = old->publisher;
-  const uint32_t worker = old->worker;
-  PostAll(directory_.RemovePeer(publisher), nullptr);
-  PostAll({{worker, sfu::ClosePeer{publisher}}}, nullptr);
+std::vector<worker::Posting> MediaControl::AssignFirst(PeerId peer,
+                                                       const std::vector<worker::FeedName>& feeds) {
+  std::vector<worker::Posting> postings;
+  const worker::PeerRecord& record = *directory_.FindPeer(peer);
+  std::array<size_t, 2> next{};
+  for (uint32_t slot = 0; slot < record.slots.size(); ++slot) {
+    const size_t n = next[static_cast<size_t>(record.slots[slot].kind)]++;
+    if (n >= feeds.size()) continue;
+    const worker::FeedKey key{record.site, feeds[n]};
+    const auto assigned = directory_.Assign(peer, slot, key);
+    if (!assigned.ok()) {
+      directory_.Expect(peer, slot, key);
+      continue;
+    }
+    postings.insert(postings.end(), assigned->postings.begin(), assigned->postings.end());
+  }
+  return postings;
 }
 
 void MediaControl::Close(const std::string& resource, OnDone done) {
@@ -204,52 +207,61 @@ void MediaControl::Assign(const std::string& resource, uint32_t slot,
   const worker::PeerRecord* peer = directory_.FindResource(resource);
   if (peer == nullptr)
     return done(absl::NotFoundError(absl::StrCat("peer ", resource, " not found")));
-  auto postings = directory_.Assign(peer->id, slot, feed);
-  if (!postings.ok()) return done(postings.status());
-  PostAll(*std::move(postings), std::move(done));
+  const absl::Status room = node_.CheckRoom(peer->worker);
+  if (!room.ok()) return done(room);
+  const PeerId id = peer->id;
+  std::optional<worker::FeedKey> key;
+  if (feed) key = {peer->site, *feed};
+  auto assigned = directory_.Assign(id, slot, key);
+  if (!assigned.ok()) return done(assigned.status());
+  PostAll(std::move(assigned->postings),
+          [this, id, slot, key, before = assigned->before, done](const absl::Status& status) {
+            if (!status.ok() && key) PostAll(directory_.Revert(id, slot, *key, before), nullptr);
+            done(status);
+          });
 }
 
 void MediaControl::RequestKeyframe(SiteId site, const worker::FeedName& name, OnDone done) {
-  const worker::FeedRecord* feed = directory_.FindFeed(site, name);
+  const worker::FeedRecord* feed = directory_.FindFeed({site, name});
   if (feed == nullptr) {
     return done(
         absl::NotFoundError(absl::StrCat("feed ", name.ToString(), " is not being published")));
   }
+  const absl::Status room = node_.CheckRoom(feed->worker);
+  if (!room.ok()) return done(room);
   PostAll({{feed->worker, sfu::RequestKeyframe{feed->id}}}, std::move(done));
 }
 
-void MediaControl::Report(OnReports done) {
+// However many ask, the workers make one report at a time: it walks all their peers.
+void MediaControl::Report(const OnReports& done) {
+  awaiting_report_.push_back(done);
+  if (awaiting_report_.size() > 1) return;
   struct Collected {
-    std::vector<std::unique_ptr<worker::ThreadReport>> reports;
+    Reports reports;
     size_t missing = 0;
   };
   auto collected = std::make_shared<Collected>();
   collected->reports.resize(node_.size());
   collected->missing = node_.size();
-  const auto finish_one = [collected, done] {
-    if (--collected->missing == 0) done(std::move(collected->reports));
-  };
   for (uint32_t i = 0; i < node_.size(); ++i) {
-    const absl::Status posted =
-        node_.Post(i, worker::ReportRequest{}, [collected, i, finish_one](worker::Answer& answer) {
-          collected->reports[i] = std::move(answer.report);
-          finish_one();
-        });
-    if (!posted.ok()) finish_one();
+    node_.Post(i, worker::ReportRequest{}, [this, collected, i](worker::Answer& answer) {
+      collected->reports[i] = std::move(answer.report);
+      if (--collected->missing > 0) return;
+      std::vector<OnReports> asked;
+      asked.swap(awaiting_report_);
+      for (const OnReports& ready : asked) ready(collected->reports);
+    });
   }
 }
 
 void MediaControl::PostAll(std::vector<worker::Posting> postings, OnDone done) {
+  if (postings.empty() && done) return done(absl::OkStatus());
   for (size_t i = 0; i < postings.size(); ++i) {
-    const bool last = i + 1 == postings.size();
-    const absl::Status posted = node_.Post(postings[i].worker, std::move(postings[i].command),
-                                           [last, done](worker::Answer& answer) {
-                                             if (last && done) done(answer.status);
-                                           });
-    if (!posted.ok()) {
-      if (done) done(posted);
-      return;
+    worker::Node::OnAnswer on_answer;
+    if (i + 1 == postings.size() && done) {
+      on_answer = [done](worker::Answer& answer) { done(answer.status); };
     }
+    node_.Post(postings[i].worker, std::move(postings[i].command), std::move(on_answer));
   }
 }
 
@@ -259,7 +271,7 @@ void MediaControl::Pump() {
 
 void MediaControl::OnEvent(uint32_t worker, const sfu::Event& event) {
   if (const auto* connected = std::get_if<sfu::PeerConnected>(&event)) {
-    directory_.OnConnected(connected->peer);
+    PostAll(directory_.OnConnected(connected->peer), nullptr);
   } else if (const auto* closed = std::get_if<sfu::PeerClosed>(&event)) {
     PostAll(directory_.RemovePeer(closed->peer), nullptr);
   } else if (const auto* lagged = std::get_if<sfu::Lagged>(&event)) {
@@ -268,20 +280,26 @@ void MediaControl::OnEvent(uint32_t worker, const sfu::Event& event) {
   }
 }
 
-// Events were lost, the end of a peer may be among them: compares with what the worker has.
+// Events were lost, the beginning or the end of a peer may be among them: compares with what the
+// worker has. Answers come in the order of the commands, so a peer that the directory knows was
+// made before the report.
 void MediaControl::Reconcile(uint32_t worker) {
-  const absl::Status posted =
-      node_.Post(worker, worker::ReportRequest{}, [this, worker](worker::Answer& answer) {
-        std::set<PeerId> alive;
-        for (const worker::PeerReport& peer : answer.report->worker.peers) alive.insert(peer.peer);
-        std::vector<PeerId> gone;
-        for (const auto& [id, record] : directory_.peers()) {
-          if (record.worker == worker && !alive.contains(id)) gone.push_back(id);
-        }
-        for (const PeerId id : gone) PostAll(directory_.RemovePeer(id), nullptr);
-      });
-  // The queue was full: the next event of this worker will try again.
-  if (!posted.ok()) ++lagged_events_;
+  node_.Post(worker, worker::ReportRequest{}, [this, worker](worker::Answer& answer) {
+    std::map<PeerId, bool> alive;  // Whether it is connected.
+    for (const worker::PeerReport& peer : answer.report->worker.peers) {
+      alive[peer.peer] = peer.phase == peer::Peer::Phase::kConnected;
+    }
+    std::vector<PeerId> gone;
+    std::vector<PeerId> connected;
+    for (const auto& [id, record] : directory_.peers()) {
+      if (record.worker != worker) continue;
+      const auto found = alive.find(id);
+      if (found == alive.end()) gone.push_back(id);
+      if (found != alive.end() && found->second && !record.connected) connected.push_back(id);
+    }
+    for (const PeerId id : gone) PostAll(directory_.RemovePeer(id), nullptr);
+    for (const PeerId id : connected) PostAll(directory_.OnConnected(id), nullptr);
+  });
 }
 
 }  // namespace vigil::control

@@ -52,21 +52,22 @@ class MediaControl {
  public:
   using OnCreated = std::function<void(absl::StatusOr<CreatedPeer>)>;
   using OnDone = std::function<void(absl::Status)>;
-  using OnReports = std::function<void(std::vector<std::unique_ptr<worker::ThreadReport>>)>;
+  using Reports = std::vector<std::unique_ptr<worker::ThreadReport>>;
+  using OnReports = std::function<void(const Reports&)>;
 
   MediaControl(MediaControlOptions options, worker::Node& node);
 
-  // Publishing a feed that is being published replaces it: a reloaded page must not wait for the
-  // old connection to time out.
+  // Publishing a feed that is being published replaces it once the new connection is there: a
+  // reloaded page must not wait for the old connection to time out.
   void Publish(const PublishRequest& request, OnCreated done);
   void Play(const PlayRequest& request, OnCreated done);
   void Close(const std::string& resource, OnDone done);
-  // No feed clears the slot.
+  // No feed clears the slot. What is refused changes nothing.
   void Assign(const std::string& resource, uint32_t slot,
               const std::optional<worker::FeedName>& feed, OnDone done);
   void RequestKeyframe(SiteId site, const worker::FeedName& feed, OnDone done);
-  // One report per worker; null where its queue was full.
-  void Report(OnReports done);
+  // One report per worker. Whoever asks while one is being made gets the same.
+  void Report(const OnReports& done);
 
   // Handles what the workers have answered and reported. Call when the control poller is ready.
   void Pump();
@@ -79,6 +80,7 @@ class MediaControl {
   struct Plan {
     sfu::CreatePeer command;
     worker::PeerRecord record;
+    std::vector<worker::FeedName> feeds;  // For its slots.
     std::string answer;
   };
 
@@ -87,10 +89,11 @@ class MediaControl {
   absl::StatusOr<sdp::Answer> Answer(sdp::Role role, uint32_t worker, const std::string& offer,
                                      worker::IceSecrets& secrets);
   std::vector<sdp::Candidate> Candidates(uint32_t worker) const;
-  void Create(Plan plan, std::vector<worker::FeedName> feeds, OnCreated done);
-  void OnApplied(Plan plan, const std::vector<worker::FeedName>& feeds, const OnCreated& done);
-  void Replace(SiteId site, const worker::FeedName& feed);
-  // Posts in order; `done` gets the last one's answer, or the first refusal of a queue.
+  void Create(Plan plan, OnCreated done);
+  void OnApplied(Plan plan, const OnCreated& done);
+  // The feeds that the new peer's slots begin with.
+  std::vector<worker::Posting> AssignFirst(PeerId peer, const std::vector<worker::FeedName>& feeds);
+  // Posts in order; `done`, which may be empty, gets the last one's answer.
   void PostAll(std::vector<worker::Posting> postings, OnDone done);
   void OnEvent(uint32_t worker, const sfu::Event& event);
   void Reconcile(uint32_t worker);
@@ -100,6 +103,7 @@ class MediaControl {
   MediaControlOptions options_;
   worker::Node& node_;
   worker::Directory directory_;
+  std::vector<OnReports> awaiting_report_;
   uint64_t lagged_events_ = 0;
 };
 

@@ -39,7 +39,7 @@ json ToJson(const worker::PeerReport::Sent& sent, const worker::Directory& direc
   const worker::FeedRecord* feed = directory.FindFeed(sent.feed);
   return {{"slot", sent.slot},
           {"kind", NameOf(sent.kind)},
-          {"feed", feed == nullptr ? "" : feed->name.ToString()},
+          {"feed", feed == nullptr ? "" : feed->key.name.ToString()},
           {"packets", sent.counters.packets},
           {"bytes", sent.counters.bytes},
           {"retransmitted", sent.counters.retransmitted},

@@ -34,15 +34,15 @@ std::optional<FeedName> ParseFeedName(std::string_view text) {
   return FeedName{std::string(participant), std::string(feed)};
 }
 
-uint32_t Directory::ChooseWorker() const {
-  return static_cast<uint32_t>(std::min_element(peers_on_.begin(), peers_on_.end()) -
-                               peers_on_.begin());
+uint32_t Directory::ReserveWorker() {
+  const auto least = std::min_element(peers_on_.begin(), peers_on_.end());
+  ++*least;
+  return static_cast<uint32_t>(least - peers_on_.begin());
 }
 
 std::vector<Posting> Directory::AddPeer(PeerRecord peer, const rtp::MediaParameters& media,
                                         uint8_t layers) {
   std::vector<Posting> postings;
-  ++peers_on_[peer.worker];
   resources_[peer.resource] = peer.id;
   const auto [it, added] = peers_.emplace(peer.id, std::move(peer));
   VIGIL_CHECK(added);
@@ -51,22 +51,43 @@ std::vector<Posting> Directory::AddPeer(PeerRecord peer, const rtp::MediaParamet
 
   FeedRecord& feed = feeds_[record.feed];
   feed = {.id = record.feed,
-          .site = record.site,
-          .name = *record.publishes,
+          .key = {record.site, *record.publishes},
           .publisher = record.id,
           .worker = record.worker,
           .audio_codecs = CodecsOf(media, rtp::MediaKind::kAudio),
           .video_codecs = CodecsOf(media, rtp::MediaKind::kVideo),
           .layers = layers,
-          .attached = {}};
-  feed_names_[{feed.site, feed.name}] = feed.id;
-  for (const auto& [id, subscriber] : peers_) {
-    if (subscriber.site != feed.site) continue;
-    for (size_t slot = 0; slot < subscriber.slots.size(); ++slot) {
-      if (subscriber.slots[slot].wanted != feed.name) continue;
-      RouteTo(subscriber, static_cast<uint8_t>(slot), feed, postings);
-    }
+          .slots = {}};
+  if (HolderOf(feed.key) == nullptr) HoldName(feed, postings);
+  return postings;
+}
+
+// Every slot that wants the name carries this publication from now on.
+void Directory::HoldName(FeedRecord& feed, std::vector<Posting>& out) {
+  holders_[feed.key] = feed.id;
+  const auto wishes = wishes_.find(feed.key);
+  if (wishes == wishes_.end()) return;
+  for (const sfu::SlotKey& slot : wishes->second) {
+    Carry(peers_.at(slot.peer), slot.index, &feed, out);
   }
+}
+
+std::vector<Posting> Directory::OnConnected(PeerId id) {
+  std::vector<Posting> postings;
+  const auto it = peers_.find(id);
+  if (it == peers_.end()) return postings;
+  it->second.connected = true;
+  const auto feed = feeds_.find(it->second.feed);
+  if (feed == feeds_.end()) return postings;
+  const FeedRecord* holder = HolderOf(feed->second.key);
+  if (holder == &feed->second) return postings;
+  const PeerId replaced = holder == nullptr ? PeerId() : holder->publisher;
+  HoldName(feed->second, postings);
+  if (replaced.IsNone()) return postings;
+  const uint32_t worker = peers_.at(replaced).worker;
+  const std::vector<Posting> removed = RemovePeer(replaced);
+  postings.insert(postings.end(), removed.begin(), removed.end());
+  postings.push_back({worker, sfu::ClosePeer{replaced}});
   return postings;
 }
 
@@ -74,30 +95,41 @@ std::vector<Posting> Directory::RemovePeer(PeerId id) {
   std::vector<Posting> postings;
   const auto it = peers_.find(id);
   if (it == peers_.end()) return postings;
-  const PeerRecord& peer = it->second;
-  const auto feed = feeds_.find(peer.feed);
-  if (feed != feeds_.end()) {
-    for (const uint32_t worker : feed->second.attached) {
-      postings.push_back({worker, sfu::DetachRemoteFeed{feed->first}});
-    }
-    const auto name = feed_names_.find({feed->second.site, feed->second.name});
-    // A newer publication may have taken the name already.
-    if (name != feed_names_.end() && name->second == feed->first) feed_names_.erase(name);
-    feeds_.erase(feed);
+  PeerRecord& peer = it->second;
+  for (size_t i = 0; i < peer.slots.size(); ++i) {
+    const auto slot = static_cast<uint8_t>(i);
+    SetWanted(peer, slot, std::nullopt);
+    Leave(peer.slots[i].carries, peer.worker, {id, slot}, postings);
   }
-  --peers_on_[peer.worker];
+  RemoveFeed(peer.feed, postings);
+  ReleaseWorker(peer.worker);
   resources_.erase(peer.resource);
   peers_.erase(it);
   return postings;
 }
 
-void Directory::OnConnected(PeerId id) {
-  const auto it = peers_.find(id);
-  if (it != peers_.end()) it->second.connected = true;
+void Directory::RemoveFeed(FeedId id, std::vector<Posting>& out) {
+  const auto it = feeds_.find(id);
+  if (it == feeds_.end()) return;
+  const FeedRecord gone = std::move(it->second);
+  feeds_.erase(it);
+  for (const auto& [worker, slots] : gone.slots) {
+    if (worker != gone.worker) out.push_back({worker, sfu::DetachRemoteFeed{id}});
+    for (const sfu::SlotKey& slot : slots) peers_.at(slot.peer).slots[slot.index].carries = {};
+  }
+  const auto holder = holders_.find(gone.key);
+  if (holder == holders_.end() || holder->second != id) return;
+  holders_.erase(holder);
+  // Another publication of this name may be on its way: the newest of them is it now.
+  FeedRecord* heir = nullptr;
+  for (auto& [other, feed] : feeds_) {
+    if (feed.key == gone.key) heir = &feed;
+  }
+  if (heir != nullptr) HoldName(*heir, out);
 }
 
-absl::StatusOr<std::vector<Posting>> Directory::Assign(PeerId id, uint32_t slot,
-                                                       const std::optional<FeedName>& name) {
+absl::StatusOr<Directory::Assignment> Directory::Assign(PeerId id, uint32_t slot,
+                                                        const std::optional<FeedKey>& key) {
   const auto it = peers_.find(id);
   if (it == peers_.end()) return absl::NotFoundError(absl::StrCat("peer ", id.value()));
   PeerRecord& peer = it->second;
@@ -105,39 +137,88 @@ absl::StatusOr<std::vector<Posting>> Directory::Assign(PeerId id, uint32_t slot,
     return absl::InvalidArgumentError(
         absl::StrCat("slot ", slot, " does not exist: the peer has ", peer.slots.size(), " slots"));
   }
+  FeedRecord* feed = key ? HolderOf(*key) : nullptr;
+  if (key && feed == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat("feed ", key->name.ToString(), " is not being published"));
+  }
+  Assignment assignment{.postings = {}, .before = peer.slots[slot].wanted};
+  const auto index = static_cast<uint8_t>(slot);
+  SetWanted(peer, index, key);
+  Carry(peer, index, feed, assignment.postings);
+  return assignment;
+}
+
+std::vector<Posting> Directory::Revert(PeerId id, uint32_t slot, const FeedKey& refused,
+                                       const std::optional<FeedKey>& before) {
   std::vector<Posting> postings;
-  if (!name) {
-    peer.slots[slot].wanted.reset();
-    postings.push_back(
-        {peer.worker, sfu::AssignSlot{{peer.id, static_cast<uint8_t>(slot)}, FeedId()}});
-    return postings;
-  }
-  const auto feed_id = feed_names_.find({peer.site, *name});
-  if (feed_id == feed_names_.end()) {
-    return absl::NotFoundError(absl::StrCat("feed ", name->ToString(), " is not being published"));
-  }
-  peer.slots[slot].wanted = name;
-  RouteTo(peer, static_cast<uint8_t>(slot), feeds_.at(feed_id->second), postings);
+  const auto it = peers_.find(id);
+  if (it == peers_.end() || it->second.slots.at(slot).wanted != refused) return postings;
+  const auto index = static_cast<uint8_t>(slot);
+  SetWanted(it->second, index, before);
+  Carry(it->second, index, before ? HolderOf(*before) : nullptr, postings);
   return postings;
 }
 
-void Directory::Expect(PeerId id, uint32_t slot, const FeedName& feed) {
+void Directory::Expect(PeerId id, uint32_t slot, const FeedKey& feed) {
   const auto it = peers_.find(id);
-  if (it != peers_.end() && slot < it->second.slots.size()) it->second.slots[slot].wanted = feed;
+  if (it == peers_.end() || slot >= it->second.slots.size()) return;
+  SetWanted(it->second, static_cast<uint8_t>(slot), feed);
 }
 
-// Packets of a feed cross to another worker at most once, however many slots want them there.
-void Directory::RouteTo(const PeerRecord& peer, uint8_t slot, FeedRecord& feed,
-                        std::vector<Posting>& out) {
-  if (feed.worker != peer.worker && feed.attached.insert(peer.worker).second) {
-    out.push_back({peer.worker, sfu::AttachRemoteFeed{.feed = feed.id,
-                                                      .origin_worker = feed.worker,
-                                                      .audio_codecs = feed.audio_codecs,
-                                                      .video_codecs = feed.video_codecs,
-                                                      .layers = feed.layers}});
-    out.push_back({feed.worker, sfu::AddRelay{feed.id, peer.worker}});
+void Directory::SetWanted(PeerRecord& peer, uint8_t slot, const std::optional<FeedKey>& feed) {
+  std::optional<FeedKey>& wanted = peer.slots[slot].wanted;
+  if (wanted == feed) return;
+  const sfu::SlotKey key{peer.id, slot};
+  if (wanted) {
+    const auto wishes = wishes_.find(*wanted);
+    wishes->second.erase(key);
+    if (wishes->second.empty()) wishes_.erase(wishes);
   }
-  out.push_back({peer.worker, sfu::AssignSlot{{peer.id, slot}, feed.id}});
+  if (feed) wishes_[*feed].insert(key);
+  wanted = feed;
+}
+
+// Packets of a feed cross to another worker at most once, however many slots carry it there.
+void Directory::Carry(PeerRecord& peer, uint8_t index, FeedRecord* feed,
+                      std::vector<Posting>& out) {
+  const sfu::SlotKey slot{peer.id, index};
+  const FeedId before = peer.slots[index].carries;
+  const FeedId after = feed == nullptr ? FeedId() : feed->id;
+  peer.slots[index].carries = after;
+  if (feed != nullptr) {
+    std::set<sfu::SlotKey>& there = feed->slots[peer.worker];
+    if (there.empty() && feed->worker != peer.worker) {
+      out.push_back({peer.worker, sfu::AttachRemoteFeed{.feed = feed->id,
+                                                        .origin_worker = feed->worker,
+                                                        .audio_codecs = feed->audio_codecs,
+                                                        .video_codecs = feed->video_codecs,
+                                                        .layers = feed->layers}});
+      out.push_back({feed->worker, sfu::AddRelay{feed->id, peer.worker}});
+    }
+    there.insert(slot);
+  }
+  // What is left behind goes first, so that the caller's answer is that of the assignment.
+  if (before != after) Leave(before, peer.worker, slot, out);
+  out.push_back({peer.worker, sfu::AssignSlot{slot, after}});
+}
+
+void Directory::Leave(FeedId id, uint32_t worker, sfu::SlotKey slot, std::vector<Posting>& out) {
+  const auto feed = feeds_.find(id);
+  if (feed == feeds_.end()) return;
+  const auto there = feed->second.slots.find(worker);
+  if (there == feed->second.slots.end()) return;
+  there->second.erase(slot);
+  if (!there->second.empty()) return;
+  feed->second.slots.erase(there);
+  if (worker == feed->second.worker) return;
+  out.push_back({feed->second.worker, sfu::RemoveRelay{id, worker}});
+  out.push_back({worker, sfu::DetachRemoteFeed{id}});
+}
+
+FeedRecord* Directory::HolderOf(const FeedKey& key) {
+  const auto it = holders_.find(key);
+  return it == holders_.end() ? nullptr : &feeds_.at(it->second);
 }
 
 const PeerRecord* Directory::FindPeer(PeerId id) const {
@@ -150,9 +231,9 @@ const PeerRecord* Directory::FindResource(std::string_view resource) const {
   return it == resources_.end() ? nullptr : FindPeer(it->second);
 }
 
-const FeedRecord* Directory::FindFeed(SiteId site, const FeedName& name) const {
-  const auto it = feed_names_.find({site, name});
-  return it == feed_names_.end() ? nullptr : FindFeed(it->second);
+const FeedRecord* Directory::FindFeed(const FeedKey& key) const {
+  const auto it = holders_.find(key);
+  return it == holders_.end() ? nullptr : FindFeed(it->second);
 }
 
 const FeedRecord* Directory::FindFeed(FeedId id) const {

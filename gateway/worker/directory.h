@@ -37,9 +37,17 @@ bool IsValidName(std::string_view name);
 // Empty unless it is two valid names with a slash between.
 std::optional<FeedName> ParseFeedName(std::string_view text);
 
+// A feed's name among those of all sites.
+struct FeedKey {
+  SiteId site;
+  FeedName name;
+  auto operator<=>(const FeedKey&) const = default;
+};
+
 struct SlotRecord {
   rtp::MediaKind kind = rtp::MediaKind::kAudio;
-  std::optional<FeedName> wanted;  // What the slot was told to carry; outlives the feed's absence.
+  std::optional<FeedKey> wanted;  // What the slot was told to carry; outlives the feed's absence.
+  FeedId carries;                 // The publication of it that the worker was told of.
 };
 
 struct PeerRecord {
@@ -54,16 +62,18 @@ struct PeerRecord {
   bool connected = false;
 };
 
+// One publication. Of those with one name, one holds it: that is the feed.
 struct FeedRecord {
   FeedId id;
-  SiteId site;
-  FeedName name;
+  FeedKey key;
   PeerId publisher;
   uint32_t worker = 0;
   std::vector<rtp::Codec> audio_codecs;
   std::vector<rtp::Codec> video_codecs;
   uint8_t layers = 1;
-  std::set<uint32_t> attached;  // Other workers that were told of it.
+  // The slots that carry it, by their worker. A worker that is not its own has it attached exactly
+  // as long as there are any.
+  std::map<uint32_t, std::set<sfu::SlotKey>> slots;
 };
 
 // Who lives where: participants, peers and feeds by name and by id, and on which worker. Hands out
@@ -75,39 +85,57 @@ class Directory {
 
   PeerId NextPeerId() { return PeerId(next_id_++); }
   FeedId NextFeedId() { return FeedId(next_id_++); }
-  // The worker with the fewest peers.
-  uint32_t ChooseWorker() const;
+  // The worker with the fewest peers gets one more: AddPeer() or ReleaseWorker() follows.
+  uint32_t ReserveWorker();
+  void ReleaseWorker(uint32_t worker) { --peers_on_[worker]; }
 
-  // A peer whose CreatePeer has been applied. A publishing one makes its feed assignable, and
-  // slots that have been waiting for that name are given it.
+  // A peer whose CreatePeer has been applied. What it publishes gets the name if nobody holds it;
+  // otherwise once the peer is connected, so that an offer whose media never arrives takes no
+  // room's picture away. Slots that have been waiting for the name are given it.
   std::vector<Posting> AddPeer(PeerRecord peer, const rtp::MediaParameters& media, uint8_t layers);
   // The peer is gone, for whatever reason: so are its slots and its feed. Unknown ids are fine.
   std::vector<Posting> RemovePeer(PeerId id);
-  void OnConnected(PeerId id);
+  // Its publication takes the name over; the one that held it is closed.
+  std::vector<Posting> OnConnected(PeerId id);
 
-  // INVALID_ARGUMENT, NOT_FOUND: naming slot or feed. The last posting's answer is the caller's.
-  absl::StatusOr<std::vector<Posting>> Assign(PeerId peer, uint32_t slot,
-                                              const std::optional<FeedName>& feed);
+  // What a slot carried before, to be given to Revert(), and what to post.
+  struct Assignment {
+    std::vector<Posting> postings;  // The last one's answer is the caller's.
+    std::optional<FeedKey> before;
+  };
+  // INVALID_ARGUMENT, NOT_FOUND: naming slot or feed. No feed clears the slot.
+  absl::StatusOr<Assignment> Assign(PeerId peer, uint32_t slot, const std::optional<FeedKey>& feed);
+  // The worker refused what was assigned: unless the slot has been told something else meanwhile,
+  // it goes on carrying what it carried `before`.
+  std::vector<Posting> Revert(PeerId peer, uint32_t slot, const FeedKey& refused,
+                              const std::optional<FeedKey>& before);
   // The slot gets the feed as soon as it is published: for a player that comes before the room.
-  void Expect(PeerId peer, uint32_t slot, const FeedName& feed);
+  void Expect(PeerId peer, uint32_t slot, const FeedKey& feed);
 
   const PeerRecord* FindPeer(PeerId id) const;
   const PeerRecord* FindResource(std::string_view resource) const;
-  const FeedRecord* FindFeed(SiteId site, const FeedName& name) const;
+  // The publication that holds this name.
+  const FeedRecord* FindFeed(const FeedKey& key) const;
   const FeedRecord* FindFeed(FeedId id) const;
   // All of them, by id.
   const std::map<PeerId, PeerRecord>& peers() const { return peers_; }
   const std::map<FeedId, FeedRecord>& feeds() const { return feeds_; }
 
  private:
-  void RouteTo(const PeerRecord& peer, uint8_t slot, FeedRecord& feed, std::vector<Posting>& out);
+  void SetWanted(PeerRecord& peer, uint8_t slot, const std::optional<FeedKey>& feed);
+  void Carry(PeerRecord& peer, uint8_t slot, FeedRecord* feed, std::vector<Posting>& out);
+  void Leave(FeedId feed, uint32_t worker, sfu::SlotKey slot, std::vector<Posting>& out);
+  void HoldName(FeedRecord& feed, std::vector<Posting>& out);
+  void RemoveFeed(FeedId id, std::vector<Posting>& out);
+  FeedRecord* HolderOf(const FeedKey& key);
 
   uint64_t next_id_ = 1;
   std::vector<size_t> peers_on_;
   std::map<PeerId, PeerRecord> peers_;
   std::map<std::string, PeerId, std::less<>> resources_;
   std::map<FeedId, FeedRecord> feeds_;
-  std::map<std::pair<SiteId, FeedName>, FeedId> feed_names_;
+  std::map<FeedKey, FeedId> holders_;
+  std::map<FeedKey, std::set<sfu::SlotKey>> wishes_;  // Slots by what they want.
 };
 
 }  // namespace vigil::worker

@@ -14,7 +14,8 @@ Node::Node(NodeOptions options, std::vector<WorkerGround> grounds,
     : options_(std::move(options)),
       dtls_(std::move(dtls)),
       grounds_(std::move(grounds)),
-      mesh_(static_cast<uint32_t>(grounds_.size())) {
+      mesh_(static_cast<uint32_t>(grounds_.size())),
+      backlog_(grounds_.size()) {
   for (uint32_t i = 0; i < grounds_.size(); ++i) {
     auto worker = std::make_unique<Worker>(WorkerOptions{.index = i,
                                                          .group = grounds_[i].group,
@@ -42,24 +43,37 @@ void Node::Stop() {
   for (const auto& thread : threads_) thread->Stop();
 }
 
-absl::Status Node::Post(uint32_t worker, std::variant<sfu::Command, ReportRequest> what,
-                        OnAnswer done) {
-  const uint64_t ticket = next_ticket_++;
-  if (!threads_[worker]->Post({ticket, std::move(what)})) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("worker ", worker, " has ", WorkerThread::kMaxAsks, " commands waiting"));
-  }
-  waiting_.emplace(ticket, std::move(done));
-  return absl::OkStatus();
+absl::Status Node::CheckRoom(uint32_t worker) const {
+  if (backlog_[worker].empty() && threads_[worker]->HasRoom()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("worker ", worker, " has ", WorkerThread::kMaxAsks, " commands waiting"));
 }
+
+void Node::Post(uint32_t worker, std::variant<sfu::Command, ReportRequest> what, OnAnswer done) {
+  const uint64_t ticket = next_ticket_++;
+  if (done) waiting_.emplace(ticket, std::move(done));
+  backlog_[worker].push_back({ticket, std::move(what)});
+  FillQueue(worker);
+}
+
+void Node::FillQueue(uint32_t worker) {
+  std::deque<Ask>& backlog = backlog_[worker];
+  while (!backlog.empty() && threads_[worker]->HasRoom()) {
+    threads_[worker]->Post(std::move(backlog.front()));
+    backlog.pop_front();
+  }
+}
+
+void Node::DropWaiting() { waiting_.clear(); }
 
 void Node::Pump(const OnEvent& on_event) {
   for (uint32_t i = 0; i < threads_.size(); ++i) {
     Answer answer;
     while (threads_[i]->Next(answer)) {
-      auto node = waiting_.extract(answer.ticket);
-      if (!node.empty() && node.mapped()) node.mapped()(answer);
+      auto waiting = waiting_.extract(answer.ticket);
+      if (!waiting.empty()) waiting.mapped()(answer);
     }
+    FillQueue(i);
     sfu::Event event;
     while (threads_[i]->Next(event)) on_event(i, event);
   }

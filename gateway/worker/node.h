@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -55,10 +56,18 @@ class Node {
   void Start();
   void Stop();
 
-  // RESOURCE_EXHAUSTED, and `done` is not called, when the worker's queue is full.
-  absl::Status Post(uint32_t worker, std::variant<sfu::Command, ReportRequest> what, OnAnswer done);
+  // RESOURCE_EXHAUSTED when the worker has all the commands waiting that its queue takes. Asked
+  // before a request from outside changes anything.
+  absl::Status CheckRoom(uint32_t worker) const;
+  // Commands reach a worker in the order of these calls. What has been accepted is never lost: what
+  // the worker's queue has no room for waits here, bounded by what the requests let in by
+  // CheckRoom() and the workers' events can give rise to. `done` may be empty.
+  void Post(uint32_t worker, std::variant<sfu::Command, ReportRequest> what, OnAnswer done);
   // Runs what is ready: answers to their callers, events to `on_event`.
   void Pump(const OnEvent& on_event);
+  // Answers that have not come will not be waited for any more. What their callers hold goes now:
+  // before whatever it belongs to, such as the HTTP server's connections.
+  void DropWaiting();
 
   uint32_t size() const { return static_cast<uint32_t>(threads_.size()); }
   GroupId group(uint32_t worker) const { return grounds_[worker].group; }
@@ -75,7 +84,10 @@ class Node {
   std::vector<WorkerGround> grounds_;
   RelayMesh mesh_;
   std::vector<std::unique_ptr<WorkerThread>> threads_;
+  void FillQueue(uint32_t worker);
+
   uint64_t next_ticket_ = 1;
+  std::vector<std::deque<Ask>> backlog_;  // By worker.
   std::map<uint64_t, OnAnswer> waiting_;
 };
 

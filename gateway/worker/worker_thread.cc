@@ -139,7 +139,7 @@ void WorkerThread::PublishEvents() {
 }
 
 bool WorkerThread::Post(Ask ask) {
-  if (outstanding_ >= kMaxAsks) return false;
+  if (!HasRoom()) return false;
   VIGIL_CHECK(asks_.Push(std::move(ask)));
   ++outstanding_;
   poller_.Wake();

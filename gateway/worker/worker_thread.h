@@ -66,7 +66,8 @@ class WorkerThread {
   void Stop();
 
   // ---- Control thread only. ----
-  // False when kMaxAsks are outstanding: RESOURCE_EXHAUSTED to the caller.
+  bool HasRoom() const { return outstanding_ < kMaxAsks; }
+  // False when there is no room.
   bool Post(Ask ask);
   // The next answer or event, if any.
   bool Next(Answer& answer);

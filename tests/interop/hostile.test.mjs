@@ -198,11 +198,40 @@ test('wrong types and names are told apart', {timeout: 90_000}, async () => {
     assert.equal(name.status, 404, path);
   }
   for (const path of ['/../../CMakeLists.txt', '/%2e%2e/%2e%2e/CMakeLists.txt',
-                      '/..%2f..%2fCMakeLists.txt', '//etc/passwd', '/no-such-file.js']) {
-    const reply = await rawRequest(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+                      '/..%2f..%2fCMakeLists.txt', '//etc/passwd', '/no-such-file.js', '?x',
+                      '/%00.js', '/index.html%00.js', '*', 'index.html']) {
+    const reply = await rawRequest(
+      `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
     assert.match(reply, /^HTTP\/1\.1 40[034] /, path);
   }
   await callGoesOn();
+});
+
+test('it ends in good order with requests under way', {timeout: 90_000}, async () => {
+  const other = await Gateway.start();
+  let ended = false;
+  let answered = 0;
+  const caller = async () => {
+    while (!ended) {
+      try {
+        await other.stats();
+        ++answered;
+      } catch {
+        return;  // It is gone.
+      }
+    }
+  };
+  const callers = Array.from({length: 100}, caller);
+  await until('answers', () => answered > 300);
+  await other.stop();  // Insists on exit 0 and a log without a sanitizer's report.
+  ended = true;
+  await Promise.all(callers);
+});
+
+test('without a login only this machine is served', {timeout: 90_000}, async () => {
+  const reply = await rawRequest(
+    'GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n');
+  assert.match(reply, /^HTTP\/1\.1 421 /, 'a name that was made to point here');
 });
 
 // Sends bytes to the HTTP port as they are; returns what came until the gateway closed.

@@ -1,0 +1,91 @@
+#include "gateway/control/http_server.h"
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "boost/asio/io_context.hpp"
+#include "boost/asio/ip/tcp.hpp"
+#include "boost/asio/read.hpp"
+#include "boost/asio/write.hpp"
+#include "gtest/gtest.h"
+
+namespace vigil::control {
+namespace {
+
+namespace asio = boost::asio;
+
+class HttpServerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto server = HttpServer::Open(
+        {.port = 0}, context_, [this](const HttpRequest& request, HttpServer::Respond respond) {
+          ++handled_;
+          last_ = request;
+          if (request.path == "/throw") throw std::runtime_error("no");
+          if (request.path == "/late") {
+            late_ = std::move(respond);
+            return;
+          }
+          respond({.status = 200, .content_type = "text/plain", .body = "ok"});
+        });
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+
+  // Sends the bytes, closes this side's sending half and returns all that comes back.
+  std::string Exchange(std::string_view bytes) {
+    asio::ip::tcp::socket socket(context_);
+    socket.connect({asio::ip::address_v4::loopback(), server_->port()});
+    std::string reply;
+    bool done = false;
+    asio::write(socket, asio::buffer(bytes.data(), bytes.size()));
+    asio::async_read(socket, asio::dynamic_buffer(reply),
+                     [&done](const boost::system::error_code&, size_t) { done = true; });
+    while (!done) context_.run_one();
+    return reply;
+  }
+  std::string Get(std::string_view target) {
+    return Exchange("GET " + std::string(target) +
+                    " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  }
+
+  asio::io_context context_{1};
+  std::unique_ptr<HttpServer> server_;
+  int handled_ = 0;
+  HttpRequest last_;
+  HttpServer::Respond late_;
+};
+
+TEST_F(HttpServerTest, WhatIsNoPathIsRefusedBeforeAnybodySeesIt) {
+  for (const char* target : {"?x", "*", "x", "http://evil/", "/%00.js", "/a%0d%0ab", "/%7f"}) {
+    EXPECT_EQ(Get(target).substr(0, 12), "HTTP/1.1 400") << target;
+  }
+  EXPECT_EQ(handled_, 0);
+  EXPECT_EQ(Get("/a%20b?c=d%26&e").substr(0, 12), "HTTP/1.1 200");
+  EXPECT_EQ(last_.path, "/a b");
+  EXPECT_EQ(last_.QueryValue("c"), "d&");
+}
+
+TEST_F(HttpServerTest, AHandlerThatThrowsAnswersFiveHundredAndServesOn) {
+  EXPECT_EQ(Get("/throw").substr(0, 12), "HTTP/1.1 500");
+  EXPECT_EQ(Get("/").substr(0, 12), "HTTP/1.1 200");
+}
+
+TEST_F(HttpServerTest, AnAnswerThatComesAfterTheClientIsGoneHarmsNobody) {
+  {
+    asio::ip::tcp::socket socket(context_);
+    socket.connect({asio::ip::address_v4::loopback(), server_->port()});
+    const std::string_view bytes = "GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    asio::write(socket, asio::buffer(bytes.data(), bytes.size()));
+    while (!late_) context_.run_one();
+  }
+  late_({.status = 200, .content_type = "text/plain", .body = std::string(1 << 20, 'x')});
+  late_ = nullptr;
+  EXPECT_EQ(Get("/").substr(0, 12), "HTTP/1.1 200");
+}
+
+}  // namespace
+}  // namespace vigil::control
