@@ -60,6 +60,7 @@ absl::Status Router::AddFeed(const FeedParameters& parameters) {
   for (Track& track : feed.tracks) {
     track.clocks.resize(std::max<size_t>(parameters.layers, 1));
     track.last_packet.resize(track.clocks.size(), Timestamp::LongAgo());
+    track.generations.resize(track.clocks.size(), 0);
   }
   feeds_.emplace(parameters.feed, std::move(feed));
   feed_order_.push_back(parameters.feed);
@@ -208,7 +209,7 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now, R
   }
   track.last_packet[packet.layer] = now;
   track.current = packet.codec;
-  if (packet.first_of_stream) RestartSource(track, packet, out);
+  if (packet.generation != track.generations[packet.layer]) RestartSource(track, packet, out);
   if (track.slots.empty() && feed.relays.empty()) {
     ++copies_;
     drops_.Add(DropReason::kNoSubscriber);
@@ -225,6 +226,7 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now, R
 }
 
 void Router::RestartSource(Track& track, const rtp::TrackPacket& packet, RouterOutput& out) {
+  track.generations[packet.layer] = packet.generation;
   track.clocks[packet.layer] = {};
   for (Slot* slot : track.slots) {
     if (slot->layer != packet.layer) continue;
@@ -384,7 +386,10 @@ Router::State Router::Export() const {
     const Feed& feed = feeds_.at(id);
     FeedState& out = state.feeds.emplace_back();
     out.parameters = feed.parameters;
-    for (size_t kind = 0; kind < 2; ++kind) out.clocks[kind] = feed.tracks[kind].clocks;
+    for (size_t kind = 0; kind < 2; ++kind) {
+      out.clocks[kind] = feed.tracks[kind].clocks;
+      out.generations[kind] = feed.tracks[kind].generations;
+    }
     out.relays = feed.relays;
   }
   for (const auto& [key, slot] : slots_) {
@@ -409,8 +414,12 @@ bool Router::Restore(const State& state, Timestamp now) {
     restored.relays = feed.relays;
     for (size_t kind = 0; kind < restored.tracks.size(); ++kind) {
       Track& track = restored.tracks[kind];
-      if (feed.clocks[kind].size() != track.clocks.size()) return false;
+      if (feed.clocks[kind].size() != track.clocks.size() ||
+          feed.generations[kind].size() != track.generations.size()) {
+        return false;
+      }
       track.clocks = feed.clocks[kind];
+      track.generations = feed.generations[kind];
       // In doubt every layer is being sent: one that is not shows soon, and slots must not wander
       // because the first packet was not of theirs.
       std::fill(track.last_packet.begin(), track.last_packet.end(), now);

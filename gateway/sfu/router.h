@@ -144,9 +144,10 @@ class Router {
     FeedParameters parameters;
     std::array<std::vector<rtp::ClockMapping>, 2> clocks;
     std::vector<uint32_t> relays;
+    std::array<std::vector<uint32_t>, 2> generations;
     template <typename F>
     void Fields(F&& f) {
-      f(parameters, clocks, relays);
+      f(parameters, clocks, relays, generations);
     }
   };
   struct State {
@@ -183,6 +184,7 @@ class Router {
     std::optional<rtp::Codec> current;      // Of the last packet.
     std::vector<rtp::ClockMapping> clocks;  // By layer.
     std::vector<Timestamp> last_packet;     // By layer.
+    std::vector<uint32_t> generations;      // By layer, of the last packet; 0 before the first.
     std::vector<Slot*> slots;
   };
   struct Feed {

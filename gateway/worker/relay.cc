@@ -14,7 +14,7 @@ bool ToRelayed(FeedId feed, const rtp::TrackPacket& packet, RelayedPacket& out) 
   out.codec = packet.codec;
   out.layer = packet.layer;
   out.marker = packet.marker;
-  out.first_of_stream = packet.first_of_stream;
+  out.generation = packet.generation;
   out.sequence = packet.sequence;
   out.timestamp = packet.timestamp;
   out.received = packet.received;
@@ -44,7 +44,7 @@ std::optional<rtp::TrackPacket> FromRelayed(const RelayedPacket& relayed, Packet
   out.codec = relayed.codec;
   out.layer = relayed.layer;
   out.marker = relayed.marker;
-  out.first_of_stream = relayed.first_of_stream;
+  out.generation = relayed.generation;
   out.sequence = relayed.sequence;
   out.timestamp = relayed.timestamp;
   out.received = relayed.received;

@@ -27,7 +27,7 @@ struct RelayedPacket {
   rtp::Codec codec;
   uint8_t layer;
   bool marker;
-  bool first_of_stream;
+  uint32_t generation;
   int64_t sequence;
   int64_t timestamp;
   Timestamp received;

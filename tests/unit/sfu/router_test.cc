@@ -272,13 +272,47 @@ TEST_F(RouterTest, ASourceThatBeginsAnewWaitsForItsKeyframeAndAsksForIt) {
   Forward(Video(1, true));
   const int64_t last = out_.deliveries[0].rewrite.sequence;
   rtp::TrackPacket packet = Video(40'000, false);
-  packet.first_of_stream = true;
+  packet.generation = 1;
   Forward(packet);
   EXPECT_TRUE(out_.deliveries.empty());
   ASSERT_EQ(out_.wishes.size(), 1u);
-  Forward(Video(40'001, true));
+  packet = Video(40'001, true);
+  packet.generation = 1;
+  Forward(packet);
   ASSERT_EQ(out_.deliveries.size(), 1u);
   EXPECT_EQ(out_.deliveries[0].rewrite.sequence, last + 1);
+}
+
+// Its first packets may have been lost between workers.
+TEST_F(RouterTest, ASourceThatBeginsAnewIsSeenByAnyOfItsPackets) {
+  ASSERT_TRUE(router_.AddFeed(Room(kRoom)).ok());
+  Assign(kPicture, kRoom).IgnoreError();
+  Assign(kSound, kRoom).IgnoreError();
+  const auto of = [](rtp::TrackPacket packet, uint32_t generation) {
+    packet.generation = generation;
+    return packet;
+  };
+  Forward(of(Audio(50'000), 1));
+  const int64_t sound = out_.deliveries.at(0).rewrite.sequence;
+  Forward(of(Video(50'000, true), 1));
+  const int64_t picture = out_.deliveries.at(0).rewrite.sequence;
+  // The new streams, from their second packet on, with numbers below the old ones.
+  Forward(of(Audio(101), 2), 20);
+  ASSERT_EQ(out_.deliveries.size(), 1u);
+  EXPECT_EQ(out_.deliveries[0].rewrite.sequence, sound + 1);
+  Forward(of(Video(101, false), 2), 20);
+  EXPECT_TRUE(out_.deliveries.empty());
+  EXPECT_EQ(out_.wishes.size(), 1u);
+  Forward(of(Video(102, true), 2), 40);
+  ASSERT_EQ(out_.deliveries.size(), 1u);
+  EXPECT_EQ(out_.deliveries[0].rewrite.sequence, picture + 1);
+  // Known after a restore, too: the same stream does not begin again.
+  Router restored(1);
+  ASSERT_TRUE(restored.Restore(
+      *ReadArchive<Router::State>(WriteArchive(router_.Export(), At(50)), At(50)), At(50)));
+  out_.Clear();
+  restored.Forward(kRoom, of(Video(103, false), 2), At(60), out_);
+  EXPECT_EQ(out_.deliveries.size(), 1u);
 }
 
 // ---- Layers ----

@@ -66,10 +66,15 @@ class Client {
                                           .payload_type = 100,
                                           .sequence = sequence_++,
                                           .timestamp = timestamp_ += 3000,
-                                          .ssrc = 50},
+                                          .ssrc = ssrc_},
                                          {}, {}, plain, nullptr);
     plain[head] = key ? 0x67 : 0x41;
     return Protected([&](sim::ClientOutput& out) { transport_.SendRtp(plain, out); });
+  }
+  // Sends by another SSRC and with lower numbers from here on.
+  void Restart() {
+    ++ssrc_;
+    sequence_ = 1;
   }
   template <typename F>
   Bytes Rtcp(F&& write) {
@@ -89,6 +94,7 @@ class Client {
 
   sim::ClientTransport transport_;
   sfu::CreatePeer create_;
+  uint32_t ssrc_ = 50;
   uint16_t sequence_ = 1;
   uint32_t timestamp_ = 0;
 };

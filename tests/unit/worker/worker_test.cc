@@ -394,6 +394,24 @@ TEST_F(TwoWorkersTest, AFullRingDropsAndCounts) {
   EXPECT_EQ(there_.worker().Report().counters.relayed_in, RelayLink::kPackets);
 }
 
+TEST_F(TwoWorkersTest, AStreamWhoseFirstPacketWasLostBetweenWorkersIsForwarded) {
+  Publish(true, At(0));
+  EXPECT_EQ(there_.Take(doctor_).rtp, 1u);
+  for (size_t i = 0; i < RelayLink::kPackets; ++i) {
+    here_.Receive(room_.address(), room_.Rtp(false), At(1));
+  }
+  room_.Restart();
+  here_.Receive(room_.address(), room_.Rtp(true), At(2));
+  EXPECT_EQ(here_.worker().Report().counters.egress_drops.Get(DropReason::kQueueFull), 1u);
+  while (there_.worker().HandleRelays(100, At(2), there_.out())) {
+  }
+  there_.Take(doctor_);
+  Publish(true, At(50));
+  EXPECT_EQ(there_.Take(doctor_).rtp, 1u);
+  Publish(false, At(90));
+  EXPECT_EQ(there_.Take(doctor_).rtp, 1u);
+}
+
 TEST_F(TwoWorkersTest, WhatArrivesAfterADetachIsDropped) {
   Publish(true, At(0));
   there_.Take(doctor_);
