@@ -250,7 +250,7 @@ void Worker::OpenIfConnected(Entry& entry, Timestamp now, TurnOutput& out) {
   }
   entry.open = true;
   out.events.push_back(sfu::PeerConnected{entry.peer->id()});
-  router_.OpenSlotsOf(entry.peer->id(), routed_);
+  router_.OpenSlotsOf(entry.peer->id(), now, routed_);
   Settle(now, out);
 }
 
@@ -261,7 +261,7 @@ std::optional<DropReason> Worker::HandleRtcp(Entry& entry, io::InboundDatagram& 
       entry.peer->HandleRtcp(*datagram.packet, datagram.receive_time, now, rtcp_, out.outbox);
   for (uint8_t track = 0; rtcp_.keyframe_tracks >> track != 0; ++track) {
     if ((rtcp_.keyframe_tracks >> track & 1) != 0) {
-      router_.OnKeyframeRequest({entry.peer->id(), track}, routed_);
+      router_.OnKeyframeRequest({entry.peer->id(), track}, now, routed_);
     }
     if (track == 63) break;
   }

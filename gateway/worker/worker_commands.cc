@@ -220,7 +220,7 @@ absl::Status Worker::ApplyOne(const sfu::AssignSlot& command, Timestamp now, Tur
 }
 
 absl::Status Worker::ApplyOne(const sfu::SelectLayer& command, Timestamp now, TurnOutput& out) {
-  absl::Status status = router_.Select(command, routed_);
+  absl::Status status = router_.Select(command, now, routed_);
   Settle(now, out);
   return status;
 }
@@ -310,7 +310,7 @@ absl::Status Worker::Restore(const WorkerState& state, transport::SrtpSender::Re
   if (mode == transport::SrtpSender::RestoreMode::kAfterFault) {
     // Every receiver has missed something.
     for (const sfu::Router::SlotState& slot : state.router.slots) {
-      router_.OnKeyframeRequest(slot.key, routed_);
+      router_.OnKeyframeRequest(slot.key, now, routed_);
     }
     Settle(now, out);
   }

@@ -412,6 +412,18 @@ TEST_F(TwoWorkersTest, AStreamWhoseFirstPacketWasLostBetweenWorkersIsForwarded) 
   EXPECT_EQ(there_.Take(doctor_).rtp, 1u);
 }
 
+TEST_F(TwoWorkersTest, AWishThatWasLostBetweenWorkersIsMadeAgain) {
+  while (mesh_.Link(1, 0).notes.Push(RelayedWish{FeedId(99)})) {
+  }
+  there_.Receive(doctor_.address(),
+                 doctor_.Rtcp([](ByteWriter& out) { rtp::WritePli(5, 1000, out); }), At(400));
+  EXPECT_EQ(there_.worker().Report().counters.relay_drops.Get(DropReason::kQueueFull), 1u);
+  Publish(false, At(800));
+  here_.Take(room_);
+  Publish(false, At(1200));
+  EXPECT_EQ(here_.Take(room_).rtcp, 1u);
+}
+
 TEST_F(TwoWorkersTest, WhatArrivesAfterADetachIsDropped) {
   Publish(true, At(0));
   there_.Take(doctor_);
