@@ -15,6 +15,13 @@ namespace {
 // A peer whose timers have been served is not served again before this. Higher delays what a full
 // pool held up; lower spins while it is full.
 constexpr TimeDelta kRetryAfter = TimeDelta::Millis(1);
+// Whoever was heard from an address this recently keeps it. A check names a peer and proves its
+// password, but not the address that it seems to come from: without this, who is let in could take
+// another's address away with one datagram. Two clients never share a 5-tuple, and a browser that
+// reloads comes from another port. Higher than the 2.5 s between a silent receiver's checks, so
+// that no moment is left for a thief; the higher, the longer waits a client whom a NAT has given
+// the port of one that vanished.
+constexpr TimeDelta kKeepsAddress = TimeDelta::Seconds(3);
 
 sfu::CloseReason ReasonOf(peer::Peer::Phase phase) {
   switch (phase) {
@@ -45,10 +52,10 @@ Worker::Worker(const WorkerOptions& options, const transport::DtlsContext& dtls,
 
 Worker::~Worker() { packet_ = {}; }
 
-Worker::Entry* Worker::FindByAddress(const ClientAddress& client) {
+Worker::Owner* Worker::FindByAddress(const ClientAddress& client) {
   const auto it = by_address_.find(client);
   if (it == by_address_.end()) return nullptr;
-  return it->second->peer->ice().IsValidated(client) ? it->second : nullptr;
+  return it->second.entry->peer->ice().IsValidated(client) ? &it->second : nullptr;
 }
 
 Worker::Entry* Worker::FindById(PeerId id) {
@@ -66,16 +73,18 @@ void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOu
   if (kind == transport::DatagramKind::kStun) return HandleStun(datagram, now, out);
 
   // Stop 2, peer: whose is it? Then demultiplex, authenticate and decrypt in place, parse.
-  Entry* entry = FindByAddress(datagram.client);
-  if (entry == nullptr) {
+  Owner* owner = FindByAddress(datagram.client);
+  if (owner == nullptr) {
     counters_.ingress_drops.Add(DropReason::kUnknownSource);
     return;
   }
+  Entry* entry = owner->entry;
   switch (kind) {
     case transport::DatagramKind::kRtp: {
       // Stop 3, stream (inside HandleRtp): duplicates, RTX, losses, arrival times, keyframe?
       dropped = entry->peer->HandleRtp(std::move(datagram.packet), datagram.receive_time, packet_);
       if (dropped) break;
+      owner->heard_at = now;
       ++counters_.track_packets;
       // Stop 4, sfu: one rewrite or one drop per subscription.
       router_.Forward(entry->publishes, packet_, now, routed_);
@@ -88,6 +97,7 @@ void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOu
     }
     case transport::DatagramKind::kRtcp:
       dropped = HandleRtcp(*entry, datagram, now, out);
+      if (!dropped) owner->heard_at = now;
       break;
     case transport::DatagramKind::kDtls:
       dropped = HandleDtls(*entry, datagram, now, out);
@@ -212,10 +222,16 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
         by_ufrag_.find(absl::string_view(username->local.data(), username->local.size()));
     if (it != by_ufrag_.end()) entry = it->second;
   } else {
-    entry = FindByAddress(datagram.client);  // A keepalive indication carries no user name.
+    // A keepalive indication carries no user name.
+    if (const Owner* owner = FindByAddress(datagram.client)) entry = owner->entry;
   }
   if (entry == nullptr) {
     counters_.ingress_drops.Add(username ? DropReason::kUnknownUfrag : DropReason::kStunUnexpected);
+    return;
+  }
+  // Before the peer takes it for its address, and sends media there. A client checks again.
+  if (IsTaken(*entry, datagram.client, now)) {
+    counters_.ingress_drops.Add(DropReason::kAddressInUse);
     return;
   }
   const ice::CheckOutcome outcome =
@@ -225,12 +241,13 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
     return;
   }
   ++counters_.stun;
-  // Also when another peer was found behind this 5-tuple meanwhile: the last check tells whose it
-  // is.
+  // Also when another peer was found behind this 5-tuple meanwhile, and has fallen silent.
   if (outcome.newly_validated || IsMisbound(*entry, datagram.client)) {
     UnbindStale(*entry, out);
-    Bind(*entry, datagram.client, out);
+    Bind(*entry, datagram.client, now, out);
     OpenIfConnected(*entry, now, out);
+  } else if (outcome.authentic) {
+    if (Owner* owner = FindByAddress(datagram.client)) owner->heard_at = now;
   }
   Schedule(*entry);
 }
@@ -294,15 +311,21 @@ void Worker::ScheduleAt(Entry& entry, Timestamp deadline) {
 bool Worker::IsMisbound(const Entry& entry, const ClientAddress& client) const {
   if (!entry.peer->ice().IsValidated(client)) return false;
   const auto it = by_address_.find(client);
-  return it == by_address_.end() || it->second != &entry;
+  return it == by_address_.end() || it->second.entry != &entry;
 }
 
-void Worker::Bind(Entry& entry, const ClientAddress& client, TurnOutput& out) {
-  Entry*& owner = by_address_[client];
-  // The same 5-tuple, authenticated for another peer: the client has begun anew.
-  if (owner != nullptr && owner != &entry) std::erase(owner->bound, client);
-  if (owner != &entry) entry.bound.push_back(client);
-  owner = &entry;
+bool Worker::IsTaken(const Entry& entry, const ClientAddress& client, Timestamp now) const {
+  const auto it = by_address_.find(client);
+  return it != by_address_.end() && it->second.entry != &entry &&
+         now - it->second.heard_at < kKeepsAddress;
+}
+
+void Worker::Bind(Entry& entry, const ClientAddress& client, Timestamp heard_at, TurnOutput& out) {
+  Owner& owner = by_address_[client];
+  // The same 5-tuple, authenticated for another peer: its former owner is gone.
+  if (owner.entry != nullptr && owner.entry != &entry) std::erase(owner.entry->bound, client);
+  if (owner.entry != &entry) entry.bound.push_back(client);
+  owner = {&entry, heard_at};
   out.binds.push_back({client, entry.group, true});
 }
 

@@ -277,7 +277,12 @@ WorkerState Worker::Export() const {
   for (const auto& [id, entry] : peers_) {
     std::optional<peer::Peer::State> exported = entry.peer->Export();
     if (exported) {
-      state.peers.push_back({entry.site, entry.group, entry.publishes, *std::move(exported)});
+      WorkerState::PeerRecord& record = state.peers.emplace_back();
+      record = {entry.site, entry.group, entry.publishes, *std::move(exported), {}};
+      for (const ClientAddress& client : entry.bound) {
+        if (!entry.peer->ice().IsValidated(client)) continue;
+        record.addresses.push_back({client, by_address_.at(client).heard_at});
+      }
       continue;
     }
     // In its handshake: the client joins again, so nothing of it is carried over.
@@ -374,8 +379,12 @@ absl::Status Worker::RestorePeer(const WorkerState::PeerRecord& record,
                         .bound = {},
                         .ufrags = {}});
   entry.open = record.peer.ice.selected.has_value();
-  for (const ice::IceLiteAgent::Address& address : record.peer.ice.addresses) {
-    Bind(entry, address.address, out);
+  // Not all that were ever validated: one may be another peer's by now.
+  for (const WorkerState::OwnAddress& own : record.addresses) {
+    if (by_address_.contains(own.address) || !entry.peer->ice().IsValidated(own.address)) {
+      return Inconsistent("peer", record.peer.id.value());
+    }
+    Bind(entry, own.address, own.heard_at, out);
   }
   RestoreSequences(entry);
   return absl::OkStatus();

@@ -161,6 +161,23 @@ TEST_F(HostileScenario, AHeldBackPacketDoesNotBringAReplacedStreamBack) {
   EXPECT_TRUE(world.findings().empty()) << world.findings().ToString();
 }
 
+TEST_F(HostileScenario, ForgedChecksTakeNobodysAddress) {
+  const ClientAddress own = enemy_->transport().identity().address;
+  for (int i = 0; i < 100; ++i) {
+    for (const ScriptedClient* other :
+         {static_cast<ScriptedClient*>(publisher_), static_cast<ScriptedClient*>(victim_)}) {
+      world_.Inject(0, other->transport().identity().address,
+                    enemy_->transport().MakeCheck(/*use_candidate=*/true));
+    }
+    world_.RunFor(TimeDelta::Millis(37));
+  }
+  EXPECT_GE(world_.Report(0).counters.ingress_drops.Get(DropReason::kAddressInUse), 100u);
+  EXPECT_EQ(world_.Report(0).peers.at(2).selected, own);
+  ASSERT_TRUE(world_.Close(enemy_->peer()).ok());
+  world_.RunFor(TimeDelta::Seconds(1));
+  ExpectUndisturbed();
+}
+
 TEST_F(HostileScenario, AStrangersChecksAreNotAnswered) {
   const uint64_t before = world_.datagrams_sent();
   std::vector<uint8_t> check = publisher_->transport().MakeCheck(true);

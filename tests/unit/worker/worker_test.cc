@@ -220,26 +220,75 @@ TEST(Worker, ANewAddressIsTakenAlongByACheck) {
   EXPECT_EQ(site.worker().Report().peers[0].selected, next);
 }
 
-TEST(Worker, AFiveTupleBelongsToWhoeverCheckedFromItLast) {
+uint64_t PacketsOf(Site& site, size_t peer) {
+  const auto received = site.worker().Report().peers[peer].received;
+  return received.empty() ? 0 : received[0].counters.packets;
+}
+
+// Who was let in cannot take another's address away with a check that seems to come from there.
+TEST(Worker, AForgedCheckOfAnotherPeerDoesNotMoveALiveAddress) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client enemy(PeerId(2), FeedId());
+  site.Join(room);
+  site.Join(enemy);
+  site.Receive(room.address(), room.Rtp(true), At(2'000));
+  site.Take(enemy);
+  site.out().binds.clear();
+  for (int64_t ms = 2'001; ms < 4'999; ms += 500) {
+    site.Receive(room.address(), enemy.transport().MakeCheck(true), At(ms));
+  }
+  EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 6u);
+  EXPECT_TRUE(site.out().outbox.empty());
+  EXPECT_TRUE(site.out().binds.empty());
+  EXPECT_EQ(site.worker().Report().peers[1].selected, enemy.address());
+  site.Receive(room.address(), room.Rtp(false), At(4'999));
+  EXPECT_EQ(PacketsOf(site, 0), 2u);
+  // Its own checks keep it as well as its media does.
+  site.Check(room, At(7'500));
+  site.Receive(room.address(), enemy.transport().MakeCheck(true), At(10'000));
+  EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 7u);
+  // The thief's end takes nothing along.
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{enemy.peer()}, At(10'100)).ok());
+  site.Receive(room.address(), room.Rtp(false), At(10'200));
+  EXPECT_EQ(PacketsOf(site, 0), 3u);
+  EXPECT_TRUE(site.Balances());
+}
+
+TEST(Worker, AnAddressWhoseOwnerFellSilentGoesToWhoeverChecksFromIt) {
   Site site;
   Client room(PeerId(1), kFeed);
   Client other(PeerId(2), FeedId(8));
   site.Join(room);
   other.transport().MoveTo(room.address(), At(0));
-  site.Join(other, At(10));
-  const auto packets_of = [&site](size_t i) {
-    const auto received = site.worker().Report().peers[i].received;
-    return received.empty() ? 0 : received[0].counters.packets;
-  };
-  site.Receive(room.address(), other.Rtp(true), At(11));
-  EXPECT_EQ(packets_of(1), 1u);
-  // The first one is there after all.
-  site.Check(room, At(20));
-  site.Receive(room.address(), room.Rtp(true), At(21));
-  EXPECT_EQ(packets_of(0), 1u);
-  ASSERT_TRUE(site.Apply(sfu::ClosePeer{other.peer()}).ok());
-  site.Receive(room.address(), room.Rtp(false), At(22));
-  EXPECT_EQ(packets_of(0), 2u);
+  site.Join(other, At(2'999));
+  EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 1u);
+  site.Check(other, At(3'000));
+  site.Receive(room.address(), other.Rtp(true), At(3'001));
+  EXPECT_EQ(PacketsOf(site, 1), 1u);
+  // The end of the one before leaves it where it is, and the end of its owner hands it to nobody.
+  site.out().binds.clear();
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{room.peer()}, At(3'002)).ok());
+  EXPECT_TRUE(site.out().binds.empty());
+  site.Receive(room.address(), other.Rtp(false), At(3'003));
+  EXPECT_EQ(PacketsOf(site, 0), 2u);
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{other.peer()}, At(3'004)).ok());
+  ASSERT_EQ(site.out().binds.size(), 1u);
+  EXPECT_FALSE(site.out().binds[0].bind);
+}
+
+TEST(Worker, ACloseFreesTheAddressAtOnce) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client again(PeerId(2), kFeed);
+  site.Join(room);
+  site.Receive(room.address(), room.Rtp(true), At(100));
+  again.transport().MoveTo(room.address(), At(100));
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{room.peer()}, At(101)).ok());
+  site.Join(again, At(102));
+  site.Receive(room.address(), again.Rtp(true), At(103));
+  EXPECT_EQ(PacketsOf(site, 0), 1u);
+  EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 0u);
 }
 
 TEST(Worker, DuringAnIceRestartBothUfragsFindThePeer) {
