@@ -60,8 +60,8 @@ class Client {
   const ClientAddress& address() const { return transport_.identity().address; }
 
   // The next H.264 packet; a keyframe is an SPS.
-  Bytes Rtp(bool key) {
-    Bytes plain(60);
+  Bytes Rtp(bool key, size_t size = 60) {
+    Bytes plain(size);
     const size_t head = rtp::WriteHeader({.marker = true,
                                           .payload_type = 100,
                                           .sequence = sequence_++,
