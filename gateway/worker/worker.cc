@@ -172,37 +172,49 @@ void Worker::Note(uint32_t to_worker, const RelayNote& note, TurnOutput& out) {
 
 bool Worker::HandleRelays(size_t limit, Timestamp now, TurnOutput& out) {
   if (mesh_ == nullptr) return false;
-  bool more = false;
-  for (uint32_t from = 0; from < mesh_->workers(); ++from) {
+  const uint32_t workers = mesh_->workers();
+  const uint32_t first = first_link_;
+  size_t taken = 0;
+  for (uint32_t i = 0; i < workers; ++i) {
+    const uint32_t from = (first + i) % workers;
     if (from == options_.index) continue;
     RelayLink& link = mesh_->Link(from, options_.index);
-    // Bounded: the other worker goes on writing while this one reads.
-    for (size_t i = 0; i < RelayLink::kNotes; ++i) {
-      const RelayNote* note = link.notes.Front();
-      if (note == nullptr) break;
-      HandleNote(*note, now, out);
-      link.notes.Release();
-    }
-    size_t taken = 0;
-    for (; taken < limit; ++taken) {
-      const RelayedPacket* relayed = link.packets.Front();
-      if (relayed == nullptr) break;
-      const std::optional<rtp::TrackPacket> packet = FromRelayed(*relayed, pool_);
-      const FeedId feed = relayed->feed;
-      link.packets.Release();
-      ++counters_.relayed_in;
-      // Detached meanwhile: the origin learns of it with its own next command.
-      if (!packet || !remote_feeds_.contains(feed)) {
-        counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
-        continue;
-      }
-      router_.Forward(feed, *packet, now, routed_);
-      Deliver(*packet, now, out);
-      Settle(now, out);
-    }
-    more = more || taken == limit;
+    HandleNotes(link, now, out);
+    if (taken == limit) continue;
+    taken += TakeRelayed(link, limit - taken, now, out);
+    if (taken == limit) first_link_ = (from + 1) % workers;
   }
-  return more;
+  return taken == limit;
+}
+
+void Worker::HandleNotes(RelayLink& link, Timestamp now, TurnOutput& out) {
+  // Bounded: the other worker goes on writing while this one reads.
+  for (size_t i = 0; i < RelayLink::kNotes; ++i) {
+    const RelayNote* note = link.notes.Front();
+    if (note == nullptr) return;
+    HandleNote(*note, now, out);
+    link.notes.Release();
+  }
+}
+
+size_t Worker::TakeRelayed(RelayLink& link, size_t limit, Timestamp now, TurnOutput& out) {
+  for (size_t taken = 0; taken < limit; ++taken) {
+    const RelayedPacket* relayed = link.packets.Front();
+    if (relayed == nullptr) return taken;
+    const std::optional<rtp::TrackPacket> packet = FromRelayed(*relayed, pool_);
+    const FeedId feed = relayed->feed;
+    link.packets.Release();
+    ++counters_.relayed_in;
+    // Detached meanwhile: the origin learns of it with its own next command.
+    if (!packet || !remote_feeds_.contains(feed)) {
+      counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
+      continue;
+    }
+    router_.Forward(feed, *packet, now, routed_);
+    Deliver(*packet, now, out);
+    Settle(now, out);
+  }
+  return limit;
 }
 
 void Worker::HandleNote(const RelayNote& note, Timestamp now, TurnOutput& out) {

@@ -113,7 +113,9 @@ class Worker {
   absl::Status Apply(const sfu::Command& command, Timestamp now, TurnOutput& out);
   // The way of one packet. Consumes `datagram.packet`.
   void HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOutput& out);
-  // Takes what other workers relayed here, at most `limit` packets. True if there may be more.
+  // Takes what other workers relayed here, at most `limit` packets in all. True if there may be
+  // more. Where it ends, the next call begins with the next worker: one that relays much does not
+  // keep the others waiting.
   bool HandleRelays(size_t limit, Timestamp now, TurnOutput& out);
   void HandleTimers(Timestamp now, TurnOutput& out);
   Timestamp NextDeadline() const { return deadlines_.next(); }
@@ -174,6 +176,9 @@ class Worker {
   void Settle(Timestamp now, TurnOutput& out);
   void WishKeyframe(const sfu::KeyframeWish& wish, Timestamp now, TurnOutput& out);
   void Note(uint32_t to_worker, const RelayNote& note, TurnOutput& out);
+  // Takes at most `limit` packets from one link; how many.
+  size_t TakeRelayed(RelayLink& link, size_t limit, Timestamp now, TurnOutput& out);
+  void HandleNotes(RelayLink& link, Timestamp now, TurnOutput& out);
   void HandleNote(const RelayNote& note, Timestamp now, TurnOutput& out);
 
   void NameUfrags(Entry& entry);
@@ -211,6 +216,7 @@ class Worker {
   absl::flat_hash_map<std::string, Entry*> by_ufrag_;
   absl::flat_hash_map<FeedId, Entry*> publishers_;  // Feeds that live here.
   std::map<FeedId, uint32_t> remote_feeds_;         // Feeds of other workers, their index.
+  uint32_t first_link_ = 0;                         // Whose relays are read first.
   DeadlineHeap<Entry, &Entry::wake> deadlines_;
 
   WorkerCounters counters_;

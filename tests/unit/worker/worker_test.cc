@@ -473,6 +473,34 @@ TEST_F(TwoWorkersTest, AWishThatWasLostBetweenWorkersIsMadeAgain) {
   EXPECT_EQ(here_.Take(room_).rtcp, 1u);
 }
 
+// The limit is of the call, not of each link, and the links take turns.
+TEST(Worker, RelaysOfManyWorkersAreTakenFairlyAndWithinTheLimit) {
+  RelayMesh mesh(4);
+  Site site({.index = 1}, &mesh);
+  const auto fill = [&mesh](uint32_t from, int packets) {
+    for (int i = 0; i < packets; ++i) {
+      RelayedPacket* slot = mesh.Link(from, 1).packets.Reserve();
+      ASSERT_NE(slot, nullptr);
+      ASSERT_TRUE(ToRelayed(FeedId(from), {}, *slot));
+      mesh.Link(from, 1).packets.Commit();
+    }
+  };
+  fill(0, 20);
+  fill(2, 7);
+  fill(3, 3);
+  const auto left = [&mesh](uint32_t from) { return mesh.Link(from, 1).packets.size(); };
+  EXPECT_TRUE(site.worker().HandleRelays(5, At(0), site.out()));
+  EXPECT_EQ(site.worker().counters().relayed_in, 5u);
+  EXPECT_EQ(left(0), 15u);
+  EXPECT_TRUE(site.worker().HandleRelays(5, At(0), site.out()));
+  EXPECT_EQ(left(2), 2u);
+  EXPECT_TRUE(site.worker().HandleRelays(5, At(0), site.out()));
+  EXPECT_EQ(left(3), 0u);
+  EXPECT_EQ(left(0), 13u);
+  EXPECT_FALSE(site.worker().HandleRelays(100, At(0), site.out()));
+  EXPECT_EQ(site.worker().counters().relayed_in, 30u);
+}
+
 TEST_F(TwoWorkersTest, WhatArrivesAfterADetachIsDropped) {
   Publish(true, At(0));
   there_.Take(doctor_);
