@@ -59,6 +59,9 @@ struct WorkerReport {
   uint64_t copies = 0;     // Packets times subscriptions.
   uint64_t delivered = 0;  // Of these, rewritten and handed to a peer or a relay.
   uint64_t subscriptions = 0;
+  // What peers could not send of what is no delivery: retransmissions, RTCP, STUN, DTLS. Of those
+  // that are gone, too.
+  DropCounters send_drops;
   uint64_t pool_in_use = 0;
   uint64_t pool_capacity = 0;
   std::vector<PeerReport> peers;

@@ -372,6 +372,7 @@ void Worker::Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out) {
     out.events.insert(out.events.end(), routed_.events.begin(), routed_.events.end());
     routed_.Clear();
   }
+  former_send_drops_ += entry.peer->send_drops();
   for (const ClientAddress& client : entry.bound) Unbind(entry, client, out);
   for (const std::string& ufrag : entry.ufrags) by_ufrag_.erase(ufrag);
   by_id_.erase(id);
@@ -386,10 +387,12 @@ WorkerReport Worker::Report() const {
                       .copies = router_.copies(),
                       .delivered = router_.delivered(),
                       .subscriptions = router_.subscription_count(),
+                      .send_drops = former_send_drops_,
                       .pool_in_use = pool_.in_use(),
                       .pool_capacity = pool_.capacity(),
                       .peers = {}};
   for (const auto& [id, entry] : peers_) {
+    report.send_drops += entry.peer->send_drops();
     PeerReport& out = report.peers.emplace_back();
     out.peer = id;
     out.site = entry.site;

@@ -220,9 +220,10 @@ class Worker {
   DeadlineHeap<Entry, &Entry::wake> deadlines_;
 
   WorkerCounters counters_;
-  sfu::RouterOutput routed_;  // Scratch.
-  rtp::TrackPacket packet_;   // Scratch.
-  peer::RtcpOutcome rtcp_;    // Scratch.
+  DropCounters former_send_drops_;  // Of peers that are gone.
+  sfu::RouterOutput routed_;        // Scratch.
+  rtp::TrackPacket packet_;         // Scratch.
+  peer::RtcpOutcome rtcp_;          // Scratch.
 };
 
 }  // namespace vigil::worker

@@ -359,6 +359,19 @@ TEST(Worker, AnExhaustedPoolDoesNotHoldTheTurn) {
   EXPECT_EQ(site.Take(room).rtcp, 1u);
 }
 
+TEST(Worker, WhatPeersCouldNotSendStaysCountedWhenTheyAreGone) {
+  Site site({.packets = 8});
+  Client room(PeerId(1), kFeed);
+  site.Join(room);
+  std::vector<PacketRef> taken;
+  while (PacketRef packet = site.worker().pool().Take()) taken.push_back(std::move(packet));
+  ASSERT_TRUE(site.Apply(sfu::RequestKeyframe{kFeed}, At(400)).ok());
+  const uint64_t dropped = site.worker().Report().send_drops.Get(DropReason::kPoolExhausted);
+  EXPECT_GT(dropped, 0u);
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{room.peer()}, At(401)).ok());
+  EXPECT_EQ(site.worker().Report().send_drops.Get(DropReason::kPoolExhausted), dropped);
+}
+
 TEST(Worker, ADatagramThatEndsItsPeerIsCounted) {
   Site site;
   Client room(PeerId(1), kFeed);
