@@ -339,14 +339,18 @@ absl::Status Worker::CheckState(const WorkerState& state) const {
     }
   }
   for (const WorkerState::PeerRecord& record : state.peers) {
+    // Packets of a peer that publishes nothing would belong to no feed.
+    if (record.publishes.IsNone() != record.peer.media.receive.empty()) {
+      return Inconsistent("peer", record.peer.id.value());
+    }
     if (record.publishes.IsNone()) continue;
     const auto feed = feeds.find(record.publishes);
-    if (feed == feeds.end()) return Inconsistent("peer", record.peer.id.value());
+    if (feed == feeds.end() || feed->second) return Inconsistent("peer", record.peer.id.value());
     feed->second = true;
   }
   for (const WorkerState::RemoteFeed& remote : state.remote_feeds) {
     const auto feed = feeds.find(remote.feed);
-    if (feed == feeds.end() || !is_other_worker(remote.origin_worker)) {
+    if (feed == feeds.end() || feed->second || !is_other_worker(remote.origin_worker)) {
       return Inconsistent("feed", remote.feed.value());
     }
     feed->second = true;

@@ -134,6 +134,20 @@ TEST_F(WorkerRestoreTest, StateThatContradictsItselfIsRefused) {
   EXPECT_TRUE(refused([](auto& s) { s.peers[0].addresses.push_back(s.peers[1].addresses[0]); }));
   EXPECT_TRUE(refused([](auto& s) { s.peers[0].addresses.push_back(s.peers[0].addresses[0]); }));
   EXPECT_TRUE(refused([](auto& s) { s.peers[1].peer.sender.streams.clear(); }));
+  // Tracks of no feed, a feed of no tracks, a feed of two peers.
+  EXPECT_TRUE(refused([](auto& s) {
+    s.peers[0].publishes = FeedId();
+    s.router.feeds.clear();
+  }));
+  EXPECT_TRUE(refused([](auto& s) {
+    s.router.feeds.push_back(s.router.feeds[0]);
+    s.router.feeds[1].parameters.feed = s.peers[1].publishes = FeedId(8);
+  }));
+  EXPECT_TRUE(refused([](auto& s) {
+    s.peers[1].publishes = kFeed;
+    s.peers[1].peer.media.receive = s.peers[0].peer.media.receive;
+    s.peers[1].peer.receiver = s.peers[0].peer.receiver;
+  }));
   EXPECT_TRUE(refused([](auto& s) { s.peers[0].peer.receiver.tracks.clear(); }));
 }
 
