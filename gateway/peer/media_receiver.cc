@@ -368,7 +368,11 @@ bool MediaReceiver::Restore(const State& state, bool after_fault, Timestamp now)
   }
   routes_ = state.routes;
   arrivals_ = state.arrivals;
-  if (after_fault) arrivals_.ForgetUnreported();
+  if (after_fault) {
+    arrivals_.ForgetUnreported();
+  } else {
+    arrivals_.OnHandOver();
+  }
   clock_ = state.clock;
   round_trip_ = state.round_trip;
   fir_sequence_ = state.fir_sequence;
