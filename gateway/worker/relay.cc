@@ -59,12 +59,12 @@ std::optional<rtp::TrackPacket> FromRelayed(const RelayedPacket& relayed, Packet
   return out;
 }
 
-RelayMesh::RelayMesh(uint32_t workers) : workers_(workers) {
+RelayMesh::RelayMesh(uint32_t workers, size_t packets) : workers_(workers) {
   VIGIL_CHECK(workers > 0 && workers <= kMaxWorkers);
   links_.resize(size_t{workers} * workers);
   for (uint32_t from = 0; from < workers; ++from) {
     for (uint32_t to = 0; to < workers; ++to) {
-      if (from != to) links_[from * workers + to] = std::make_unique<RelayLink>();
+      if (from != to) links_[from * workers + to] = std::make_unique<RelayLink>(packets);
     }
   }
 }

@@ -24,11 +24,12 @@ struct WorkerCounters {
   uint64_t track_packets = 0;  // RTP that went on to the router.
   DropCounters ingress_drops;
 
-  uint64_t relayed_in = 0;  // Track packets from other workers.
-  uint64_t relayed_out = 0;
+  uint64_t relayed_in = 0;    // Track packets from other workers that went on to the router.
+  uint64_t relayed_out = 0;   // Each is relayed_in, or in relay_drops, of another worker.
   uint64_t sent = 0;          // Deliveries that reached the outbox.
   DropCounters egress_drops;  // Deliveries that did not.
-  // Packets and notes that got lost between workers, or were no longer wanted on arrival.
+  // Packets that ended on arrival from another worker: no free packet, or no longer wanted; and
+  // notes to other workers that found the ring full. (A packet that does is an egress drop.)
   DropCounters relay_drops;
 };
 

@@ -204,12 +204,12 @@ size_t Worker::TakeRelayed(RelayLink& link, size_t limit, Timestamp now, TurnOut
     const std::optional<rtp::TrackPacket> packet = FromRelayed(*relayed, pool_);
     const FeedId feed = relayed->feed;
     link.packets.Release();
-    ++counters_.relayed_in;
     // Detached meanwhile: the origin learns of it with its own next command.
     if (!packet || !remote_feeds_.contains(feed)) {
       counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
       continue;
     }
+    ++counters_.relayed_in;
     router_.Forward(feed, *packet, now, routed_);
     Deliver(*packet, now, out);
     Settle(now, out);

@@ -46,7 +46,8 @@ class HostileScenario : public ::testing::Test {
     return report_.peers.front().sent.front();
   }
 
-  World world_{{.seed = SeedOr(40)}};
+  // Restored in the midst of the attack.
+  World world_{{.seed = SeedOr(40), .drill_at = TimeDelta::Seconds(2)}};
   worker::WorkerReport report_;
   ScriptedPublisher* publisher_ = nullptr;
   ScriptedSubscriber* victim_ = nullptr;
@@ -95,7 +96,7 @@ TEST_F(HostileScenario, SpoofedDatagramsChangeNothing) {
   Rng rng(world_.now().ns() > 0 ? SeedOr(41) : 0);
   const ClientAddress stranger = ClientAddress::V4(198, 51, 100, 7, 4242);
   const ClientAddress own = publisher_->transport().identity().address;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 4500; ++i) {
     std::vector<uint8_t> bytes = world_.Recorded(publisher_->peer(), rng.Next());
     switch (i % 5) {
       case 0:  // SRTP from elsewhere.
