@@ -22,6 +22,7 @@
 #include "gateway/rtp/packet.h"
 #include "gateway/transport/dtls_context.h"
 #include "gateway/transport/evp_cipher.h"
+#include "gateway/worker/relay.h"
 #include "gateway/worker/worker.h"
 #include "tests/support/client_transport.h"
 #include "tests/support/dtls_client.h"
@@ -167,6 +168,16 @@ Result MeasureIdlePeers(const Options& options) {
   std::printf("idle peers: %d connected by DTLS, %.1f kB resident each\n", options.peers,
               static_cast<double>(after - before) / 1024.0 / options.peers);
   return {"core.memory.idle_peer", "bytes", static_cast<double>(after - before) / options.peers, 0};
+}
+
+// The rings between all workers of the largest node, before anything is relayed.
+Result MeasureIdleMesh() {
+  malloc_trim(0);
+  const size_t before = ResidentBytes();
+  const worker::RelayMesh mesh(worker::RelayMesh::kMaxWorkers);
+  const auto bytes = static_cast<double>(ResidentBytes() - before);
+  std::printf("idle relays: %u workers, %.1f MB resident\n", mesh.workers(), bytes / 1048576);
+  return {"core.memory.idle_relays", "bytes", bytes, 0};
 }
 
 // ---- Packets ----
@@ -359,6 +370,7 @@ int Run(int argc, char** argv) {
   }
   if (!transport::InitSrtp().ok()) return 1;
   std::vector<Result> results;
+  results.push_back(MeasureIdleMesh());
   for (const Load& load : {Load{"1 to 1", "1x1", 1, 1}, Load{"20 rooms, 1 to 1", "20x1", 20, 1},
                            Load{"1 to 50", "1x50", 1, 50}}) {
     for (const Result& result : MeasurePackets(load, options)) results.push_back(result);

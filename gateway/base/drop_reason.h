@@ -39,6 +39,7 @@ enum class DropReason : uint8_t {
   kWrongGroup,           // edge datagram for a group that is not here
   kEdgeUnsupported,      // edge datagram of a version or type not spoken here
   kDraining,             // new peers are refused
+  kAddressInUse,         // an authentic check, from an address that another peer is alive on
   kCount
 };
 
@@ -51,6 +52,10 @@ std::string_view ToString(DropReason reason);
 struct DropCounters {
   void Add(DropReason reason, uint64_t n = 1) { counts[static_cast<size_t>(reason)] += n; }
   uint64_t Get(DropReason reason) const { return counts[static_cast<size_t>(reason)]; }
+  DropCounters& operator+=(const DropCounters& other) {
+    for (size_t i = 0; i < counts.size(); ++i) counts[i] += other.counts[i];
+    return *this;
+  }
 
   std::array<uint64_t, kDropReasonCount> counts{};
 

@@ -37,7 +37,7 @@ CheckOutcome IceLiteAgent::HandleCheck(StunEndpoint& endpoint, std::span<const u
   }
   const bool current = verdict.key == 0;
   if (current) state_.previous_local.reset();
-  CheckOutcome outcome{.response_size = verdict.response_size};
+  CheckOutcome outcome{.response_size = verdict.response_size, .authentic = true};
   outcome.newly_validated = Validate(from, now);
   // A late check of the generation before keeps its pair alive, but no longer chooses.
   if (verdict.use_candidate && current) {

@@ -18,6 +18,7 @@ namespace vigil::ice {
 struct CheckOutcome {
   std::optional<DropReason> dropped = std::nullopt;
   size_t response_size = 0;       // Bytes to send back to where the check came from; 0: nothing.
+  bool authentic = false;         // A check that proved our password.
   bool newly_validated = false;   // `from` may now be answered and listened to.
   bool selected_changed = false;  // selected() is another address than before.
 };

@@ -83,7 +83,6 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
     out.content = *content;
     FindKeyframeStart(layer, out.content);
   }
-  out.first_of_stream = !layer.stream;
   if (!layer.stream) StartStream(*route);
 
   stream::InboundStream::Accepted accepted;
@@ -100,6 +99,7 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   out.kind = track.parameters.kind;
   out.codec = codec;
   out.layer = route->layer;
+  out.generation = layer.generation;
   out.marker = view->header.marker;
   out.sequence = accepted.sequence;
   out.timestamp = accepted.timestamp;
@@ -201,7 +201,9 @@ void MediaReceiver::Retire(uint32_t ssrc) {
 
 void MediaReceiver::StartStream(const Route& route) {
   const rtp::ReceiveTrack& parameters = tracks_[route.track].parameters;
-  tracks_[route.track].layers[route.layer].stream.emplace(stream::InboundStreamOptions{
+  Layer& layer = tracks_[route.track].layers[route.layer];
+  ++layer.generation;
+  layer.stream.emplace(stream::InboundStreamOptions{
       .ssrc = route.ssrc,
       .kind = parameters.kind,
       .clock_rate = rtp::ClockRateOf(parameters.payloads.front().codec.type),
@@ -341,6 +343,7 @@ MediaReceiver::State MediaReceiver::Export() const {
       if (layer.stream) out.stream = layer.stream->Export();
       out.keyframes = layer.keyframes;
       out.parameter_sets_in_band = layer.parameter_sets_in_band;
+      out.generation = layer.generation;
     }
   }
   return state;
@@ -356,14 +359,20 @@ bool MediaReceiver::Restore(const State& state, bool after_fault, Timestamp now)
     if (state.tracks[i].size() != tracks_[i].layers.size()) return false;
     for (size_t j = 0; j < tracks_[i].layers.size(); ++j) {
       const LayerState& from = state.tracks[i][j];
-      if (from.stream) tracks_[i].layers[j].stream.emplace(*from.stream, now);
-      tracks_[i].layers[j].keyframes = from.keyframes;
-      tracks_[i].layers[j].parameter_sets_in_band = from.parameter_sets_in_band;
+      Layer& to = tracks_[i].layers[j];
+      if (from.stream) to.stream.emplace(*from.stream, now);
+      to.keyframes = from.keyframes;
+      to.parameter_sets_in_band = from.parameter_sets_in_band;
+      to.generation = from.generation;
     }
   }
   routes_ = state.routes;
   arrivals_ = state.arrivals;
-  if (after_fault) arrivals_.ForgetUnreported();
+  if (after_fault) {
+    arrivals_.ForgetUnreported();
+  } else {
+    arrivals_.OnHandOver();
+  }
   clock_ = state.clock;
   round_trip_ = state.round_trip;
   fir_sequence_ = state.fir_sequence;

@@ -94,9 +94,10 @@ class MediaReceiver {
     stream::KeyframeRequester keyframes;
     // H.264: SPS are sent, so no keyframe begins without one.
     bool parameter_sets_in_band = false;
+    uint32_t generation = 0;
     template <typename F>
     void Fields(F&& f) {
-      f(stream, keyframes, parameter_sets_in_band);
+      f(stream, keyframes, parameter_sets_in_band, generation);
     }
   };
   struct State {
@@ -123,6 +124,7 @@ class MediaReceiver {
     stream::KeyframeRequester keyframes;
     std::optional<rtp::Codec> codec;  // Of the last packet.
     bool parameter_sets_in_band = false;
+    uint32_t generation = 0;  // Streams begun so far.
   };
   struct Track {
     rtp::ReceiveTrack parameters;

@@ -197,6 +197,14 @@ void Peer::HandleNack(const rtp::GenericNack& nack, Timestamp now, Outbox& out) 
 
 std::optional<DropReason> Peer::SendRtp(uint8_t track, const rtp::TrackPacket& source,
                                         const rtp::Rewrite& rewrite, Timestamp now, Outbox& out) {
+  const std::optional<DropReason> dropped = TrySendRtp(track, source, rewrite, now, out);
+  if (dropped) sender_.stream(track).OnUnsent();
+  return dropped;
+}
+
+std::optional<DropReason> Peer::TrySendRtp(uint8_t track, const rtp::TrackPacket& source,
+                                           const rtp::Rewrite& rewrite, Timestamp now,
+                                           Outbox& out) {
   const std::optional<ClientAddress>& to = ice_.selected();
   if (srtp_sender_ == nullptr || !to) return DropReason::kPeerNotConnected;
   PacketRef packet = context_.pool.Take();

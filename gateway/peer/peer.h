@@ -147,6 +147,8 @@ class Peer {
   int64_t NextSequence(uint8_t track) const;
 
  private:
+  std::optional<DropReason> TrySendRtp(uint8_t track, const rtp::TrackPacket& source,
+                                       const rtp::Rewrite& rewrite, Timestamp now, Outbox& out);
   void SetPhase(Phase next);
   void Connect(const transport::SrtpKeys& keys);
   void AddSendStreams();

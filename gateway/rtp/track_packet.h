@@ -26,8 +26,10 @@ struct TrackPacket {
   Codec codec;
   uint8_t layer = 0;  // Index into the track's simulcast rids; 0 without simulcast.
   bool marker = false;
-  // The track's sender began anew with another SSRC: counters have nothing to do with earlier ones.
-  bool first_of_stream = false;
+  // Counts the streams that this layer has had. Where it is another than before, the sender has
+  // begun anew with another SSRC, and counters have nothing to do with earlier ones. On every
+  // packet, because each may be the one that gets lost between workers.
+  uint32_t generation = 0;
   int64_t sequence = 0;
   int64_t timestamp = 0;  // RTP units.
   std::span<const uint8_t> payload;

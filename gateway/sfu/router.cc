@@ -11,6 +11,11 @@ namespace {
 
 // A layer without a packet for this long is not being sent.
 constexpr TimeDelta kLayerTimeout = TimeDelta::Millis(500);
+// A slot that waits wishes again this long after its last wish for the layer: the wish, or the
+// first packet of the keyframe, may have been lost on the way between workers. Higher leaves the
+// picture black for longer after such a loss; lower fills the way with wishes that a publisher's
+// throttle (stream::KeyframeRequester) merges anyway.
+constexpr TimeDelta kWishAgain = TimeDelta::Millis(300);
 
 std::string DescribeAll(const std::vector<rtp::Codec>& codecs) {
   std::string text;
@@ -60,6 +65,7 @@ absl::Status Router::AddFeed(const FeedParameters& parameters) {
   for (Track& track : feed.tracks) {
     track.clocks.resize(std::max<size_t>(parameters.layers, 1));
     track.last_packet.resize(track.clocks.size(), Timestamp::LongAgo());
+    track.generations.resize(track.clocks.size(), 0);
   }
   feeds_.emplace(parameters.feed, std::move(feed));
   feed_order_.push_back(parameters.feed);
@@ -110,12 +116,12 @@ void Router::AddSlot(SlotKey key, const rtp::SendTrack& track) {
   VIGIL_CHECK(added);
 }
 
-void Router::OpenSlotsOf(PeerId peer, RouterOutput& out) {
+void Router::OpenSlotsOf(PeerId peer, Timestamp now, RouterOutput& out) {
   for (auto it = slots_.lower_bound({peer, 0}); it != slots_.end() && it->first.peer == peer;
        ++it) {
     if (it->second.open) continue;
     it->second.open = true;
-    OnKeyframeRequest(it->first, out);
+    WishOf(it->second, now, out);
   }
 }
 
@@ -161,15 +167,15 @@ absl::Status Router::Assign(const AssignSlot& command, Timestamp now, RouterOutp
   if (!fits.ok()) return fits;
   Unsubscribe(*slot);
   Subscribe(*slot, it->second, now);
-  OnKeyframeRequest(slot->key, out);
+  WishOf(*slot, now, out);
   return absl::OkStatus();
 }
 
-absl::Status Router::Select(const SelectLayer& command, RouterOutput& out) {
+absl::Status Router::Select(const SelectLayer& command, Timestamp now, RouterOutput& out) {
   Slot* slot = FindSlot(command.slot);
   if (slot == nullptr) return absl::NotFoundError(absl::StrCat(Name(command.slot), " not found"));
   slot->wanted_layer = command.layer;
-  OnKeyframeRequest(slot->key, out);
+  WishOf(*slot, now, out);
   return absl::OkStatus();
 }
 
@@ -191,6 +197,7 @@ void Router::Subscribe(Slot& slot, Feed& feed, Timestamp now) {
   slot.announced = false;
   slot.payload_index.reset();
   slot.mismatch_reported = false;
+  slot.wished_at.fill(Timestamp::LongAgo());
   slot.forwarder.Begin();
   ++subscription_count_;
 }
@@ -208,7 +215,7 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now, R
   }
   track.last_packet[packet.layer] = now;
   track.current = packet.codec;
-  if (packet.first_of_stream) RestartSource(track, packet, out);
+  if (packet.generation != track.generations[packet.layer]) RestartSource(track, packet, now, out);
   if (track.slots.empty() && feed.relays.empty()) {
     ++copies_;
     drops_.Add(DropReason::kNoSubscriber);
@@ -224,12 +231,14 @@ void Router::Forward(FeedId id, const rtp::TrackPacket& packet, Timestamp now, R
   }
 }
 
-void Router::RestartSource(Track& track, const rtp::TrackPacket& packet, RouterOutput& out) {
+void Router::RestartSource(Track& track, const rtp::TrackPacket& packet, Timestamp now,
+                           RouterOutput& out) {
+  track.generations[packet.layer] = packet.generation;
   track.clocks[packet.layer] = {};
   for (Slot* slot : track.slots) {
     if (slot->layer != packet.layer) continue;
     slot->forwarder.Begin();
-    if (!packet.content.starts_keyframe) OnKeyframeRequest(slot->key, out);
+    if (!packet.content.starts_keyframe) WishOf(*slot, now, out);
   }
 }
 
@@ -276,8 +285,10 @@ std::optional<DropReason> Router::ChooseLayer(Slot& slot, const Track& track,
     return waiting ? DropReason::kPaddingOnly : DropReason::kLayerNotWanted;
   }
   if (slot.track.kind == rtp::MediaKind::kVideo && !packet.content.starts_keyframe) {
-    // Without simulcast the wish made when the slot was assigned stands until it is met.
-    if (track.last_packet.size() > 1) out.wishes.push_back({slot.feed, packet.layer});
+    // One that cannot take the codec waits for another, not for a keyframe of this one.
+    if (MayWishAgain(slot, packet.layer, now) && FindPayload(slot.track, packet.codec)) {
+      Wish(slot, packet.layer, now, out);
+    }
     return waiting ? DropReason::kWaitingForKeyframe : DropReason::kLayerNotWanted;
   }
   slot.layer = packet.layer;
@@ -327,16 +338,29 @@ rtp::ClockMapping Router::ClockOf(const Slot& slot, const Track& track) {
   return clock;
 }
 
-void Router::OnKeyframeRequest(SlotKey key, RouterOutput& out) {
-  const Slot* slot = FindSlot(key);
-  if (slot == nullptr || slot->feed.IsNone() || !slot->open) return;
-  if (slot->track.kind != rtp::MediaKind::kVideo) return;
-  const auto it = feeds_.find(slot->feed);
+void Router::OnKeyframeRequest(SlotKey key, Timestamp now, RouterOutput& out) {
+  if (Slot* slot = FindSlot(key)) WishOf(*slot, now, out);
+}
+
+// Wishes for a keyframe of the layer that the slot carries or, while it waits, wants best.
+void Router::WishOf(Slot& slot, Timestamp now, RouterOutput& out) {
+  if (slot.feed.IsNone() || !slot.open) return;
+  if (slot.track.kind != rtp::MediaKind::kVideo) return;
+  const auto it = feeds_.find(slot.feed);
   VIGIL_CHECK(it != feeds_.end());
   const Track& track = it->second.Of(rtp::MediaKind::kVideo);
   const auto best =
-      static_cast<uint8_t>(std::min<size_t>(slot->wanted_layer, track.last_packet.size() - 1));
-  out.wishes.push_back({slot->feed, slot->forwarder.waiting() ? best : slot->layer});
+      static_cast<uint8_t>(std::min<size_t>(slot.wanted_layer, track.last_packet.size() - 1));
+  Wish(slot, slot.forwarder.waiting() ? best : slot.layer, now, out);
+}
+
+void Router::Wish(Slot& slot, uint8_t layer, Timestamp now, RouterOutput& out) {
+  slot.wished_at[std::min<size_t>(layer, slot.wished_at.size() - 1)] = now;
+  out.wishes.push_back({slot.feed, layer});
+}
+
+bool Router::MayWishAgain(const Slot& slot, uint8_t layer, Timestamp now) {
+  return now - slot.wished_at[std::min<size_t>(layer, slot.wished_at.size() - 1)] >= kWishAgain;
 }
 
 void Router::OnClock(FeedId feed, rtp::MediaKind kind, uint8_t layer,
@@ -384,7 +408,10 @@ Router::State Router::Export() const {
     const Feed& feed = feeds_.at(id);
     FeedState& out = state.feeds.emplace_back();
     out.parameters = feed.parameters;
-    for (size_t kind = 0; kind < 2; ++kind) out.clocks[kind] = feed.tracks[kind].clocks;
+    for (size_t kind = 0; kind < 2; ++kind) {
+      out.clocks[kind] = feed.tracks[kind].clocks;
+      out.generations[kind] = feed.tracks[kind].generations;
+    }
     out.relays = feed.relays;
   }
   for (const auto& [key, slot] : slots_) {
@@ -409,8 +436,12 @@ bool Router::Restore(const State& state, Timestamp now) {
     restored.relays = feed.relays;
     for (size_t kind = 0; kind < restored.tracks.size(); ++kind) {
       Track& track = restored.tracks[kind];
-      if (feed.clocks[kind].size() != track.clocks.size()) return false;
+      if (feed.clocks[kind].size() != track.clocks.size() ||
+          feed.generations[kind].size() != track.generations.size()) {
+        return false;
+      }
       track.clocks = feed.clocks[kind];
+      track.generations = feed.generations[kind];
       // In doubt every layer is being sent: one that is not shows soon, and slots must not wander
       // because the first packet was not of theirs.
       std::fill(track.last_packet.begin(), track.last_packet.end(), now);

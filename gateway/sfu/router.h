@@ -90,19 +90,19 @@ class Router {
   // they could run ahead of the receiver's rollover counter (RFC 3711, 3.3.1).
   void AddSlot(SlotKey key, const rtp::SendTrack& track);
   // Asks for the keyframes that the slots have been waiting for.
-  void OpenSlotsOf(PeerId peer, RouterOutput& out);
+  void OpenSlotsOf(PeerId peer, Timestamp now, RouterOutput& out);
   void RemoveSlotsOf(PeerId peer);
 
   // NOT_FOUND for an unknown slot or feed; FAILED_PRECONDITION naming both sides' codecs when the
   // feed has no track of the slot's kind, or none of a codec the slot was negotiated for.
   absl::Status Assign(const AssignSlot& command, Timestamp now, RouterOutput& out);
-  absl::Status Select(const SelectLayer& command, RouterOutput& out);
+  absl::Status Select(const SelectLayer& command, Timestamp now, RouterOutput& out);
 
   // Stop 4 of a packet's way: one delivery for each slot it goes to.
   void Forward(FeedId feed, const rtp::TrackPacket& packet, Timestamp now, RouterOutput& out);
 
   // The receiver of this slot cannot go on without a keyframe.
-  void OnKeyframeRequest(SlotKey slot, RouterOutput& out);
+  void OnKeyframeRequest(SlotKey slot, Timestamp now, RouterOutput& out);
   // The publisher's media clock was learned anew (a sender report).
   void OnClock(FeedId feed, rtp::MediaKind kind, uint8_t layer, const rtp::ClockMapping& clock,
                RouterOutput& out);
@@ -144,9 +144,10 @@ class Router {
     FeedParameters parameters;
     std::array<std::vector<rtp::ClockMapping>, 2> clocks;
     std::vector<uint32_t> relays;
+    std::array<std::vector<uint32_t>, 2> generations;
     template <typename F>
     void Fields(F&& f) {
-      f(parameters, clocks, relays);
+      f(parameters, clocks, relays, generations);
     }
   };
   struct State {
@@ -177,12 +178,17 @@ class Router {
     rtp::Codec codec;
     std::optional<uint8_t> payload_index;
     bool mismatch_reported = false;
+    // When it last wished for a keyframe, by layer; layers beyond the last share its place. Not
+    // state: who restores it may as well wish at once.
+    std::array<Timestamp, 4> wished_at = {Timestamp::LongAgo(), Timestamp::LongAgo(),
+                                          Timestamp::LongAgo(), Timestamp::LongAgo()};
   };
   struct Track {
     std::vector<rtp::Codec> codecs;         // Empty: the feed has no such track.
     std::optional<rtp::Codec> current;      // Of the last packet.
     std::vector<rtp::ClockMapping> clocks;  // By layer.
     std::vector<Timestamp> last_packet;     // By layer.
+    std::vector<uint32_t> generations;      // By layer, of the last packet; 0 before the first.
     std::vector<Slot*> slots;
   };
   struct Feed {
@@ -196,7 +202,11 @@ class Router {
   static absl::Status CheckFits(const Slot& slot, const Feed& feed);
   void Unsubscribe(Slot& slot);
   void Subscribe(Slot& slot, Feed& feed, Timestamp now);
-  void RestartSource(Track& track, const rtp::TrackPacket& packet, RouterOutput& out);
+  void RestartSource(Track& track, const rtp::TrackPacket& packet, Timestamp now,
+                     RouterOutput& out);
+  void WishOf(Slot& slot, Timestamp now, RouterOutput& out);
+  static void Wish(Slot& slot, uint8_t layer, Timestamp now, RouterOutput& out);
+  static bool MayWishAgain(const Slot& slot, uint8_t layer, Timestamp now);
   static bool IsSent(const Track& track, uint8_t layer, Timestamp now);
   static bool IsBetterLayer(const Slot& slot, const Track& track, uint8_t layer, Timestamp now);
   static std::optional<DropReason> ChooseLayer(Slot& slot, const Track& track,

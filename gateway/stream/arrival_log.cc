@@ -30,6 +30,7 @@ size_t LateRun(std::span<const rtp::FeedbackArrival> arrivals, int64_t end) {
 
 void ArrivalLog::OnPacket(uint16_t sequence, Timestamp received) {
   const int64_t unwrapped = sequences_.Unwrap(sequence);
+  if (unwrapped < floor_) return;
   if (arrivals_.size() >= kMaxArrivals) {
     // Not reported at all: neither as arrived, nor as lost with those before it.
     overflowed_ = true;

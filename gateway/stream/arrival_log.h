@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -29,9 +31,17 @@ class ArrivalLog {
   bool WriteDue(uint32_t sender_ssrc, uint32_t media_ssrc, Timestamp now, ByteWriter& out);
   Timestamp NextDeadline() const { return due_; }
 
+  // Another owner goes on. What the former one has reported is settled: SRTP's replay window is not
+  // carried over, so an old number may come again, and the sender must not be told that it arrived
+  // just now.
+  void OnHandOver() {
+    if (next_base_) floor_ = *next_base_;
+  }
   // The former owner died after this state was taken: what it saw and reported since is unknown,
   // and must not be reported as lost.
   void ForgetUnreported() {
+    OnHandOver();
+    if (!arrivals_.empty()) floor_ = std::max(floor_, arrivals_.back().sequence + 1);
     arrivals_.clear();
     next_base_.reset();
     due_ = Timestamp::Never();
@@ -47,6 +57,8 @@ class ArrivalLog {
   std::vector<rtp::FeedbackArrival> arrivals_;  // Ascending by sequence, no duplicates.
   // The first sequence not reported yet.
   std::optional<int64_t> next_base_;
+  // Numbers below are not reported. Only since a restore.
+  int64_t floor_ = std::numeric_limits<int64_t>::min();
   // Reference zero of the reported times: a while before the first packet, never after one.
   std::optional<Timestamp> zero_;
   uint8_t feedback_count_ = 0;

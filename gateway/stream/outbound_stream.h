@@ -18,7 +18,7 @@
 namespace vigil::stream {
 
 struct OutboundCounters {
-  uint64_t packets = 0;  // Without retransmissions.
+  uint64_t packets = 0;  // Composed, without retransmissions.
   uint64_t bytes = 0;    // Payload only.
   uint64_t retransmitted = 0;
   uint64_t retransmitted_bytes = 0;
@@ -30,11 +30,14 @@ struct OutboundCounters {
   uint8_t reported_fraction_lost = 0;
   uint32_t reported_jitter = 0;   // RTP units.
   uint32_t reported_highest = 0;  // Extended sequence number.
+  // Packets that have a number of the stream but were not sent: no free packet, no room in a queue,
+  // refused by SRTP. Gaps to the receiver; those that were composed can be retransmitted.
+  uint64_t unsent = 0;
 
   template <typename F>
   void Fields(F&& f) {
     f(packets, bytes, retransmitted, retransmitted_bytes, nacked, nack_missed, nack_refused,
-      reported_lost, reported_fraction_lost, reported_jitter, reported_highest);
+      reported_lost, reported_fraction_lost, reported_jitter, reported_highest, unsent);
   }
 };
 
@@ -65,6 +68,9 @@ class OutboundStream {
   // it. False, and nothing is remembered, if it would not fit.
   bool Compose(const rtp::TrackPacket& source, const rtp::Rewrite& rewrite,
                const ComposeContext& context, Packet& out);
+
+  // A packet that was to go out did not.
+  void OnUnsent() { ++counters_.unsent; }
 
   // Whether the receiver's wish for `sequence` will be met. Counts a wish that will not: the packet
   // is not in the history, was retransmitted half a round trip ago, or the budget is used up.

@@ -14,7 +14,7 @@ bool ToRelayed(FeedId feed, const rtp::TrackPacket& packet, RelayedPacket& out) 
   out.codec = packet.codec;
   out.layer = packet.layer;
   out.marker = packet.marker;
-  out.first_of_stream = packet.first_of_stream;
+  out.generation = packet.generation;
   out.sequence = packet.sequence;
   out.timestamp = packet.timestamp;
   out.received = packet.received;
@@ -44,7 +44,7 @@ std::optional<rtp::TrackPacket> FromRelayed(const RelayedPacket& relayed, Packet
   out.codec = relayed.codec;
   out.layer = relayed.layer;
   out.marker = relayed.marker;
-  out.first_of_stream = relayed.first_of_stream;
+  out.generation = relayed.generation;
   out.sequence = relayed.sequence;
   out.timestamp = relayed.timestamp;
   out.received = relayed.received;
@@ -59,12 +59,12 @@ std::optional<rtp::TrackPacket> FromRelayed(const RelayedPacket& relayed, Packet
   return out;
 }
 
-RelayMesh::RelayMesh(uint32_t workers) : workers_(workers) {
+RelayMesh::RelayMesh(uint32_t workers, size_t packets) : workers_(workers) {
   VIGIL_CHECK(workers > 0 && workers <= kMaxWorkers);
   links_.resize(size_t{workers} * workers);
   for (uint32_t from = 0; from < workers; ++from) {
     for (uint32_t to = 0; to < workers; ++to) {
-      if (from != to) links_[from * workers + to] = std::make_unique<RelayLink>();
+      if (from != to) links_[from * workers + to] = std::make_unique<RelayLink>(packets);
     }
   }
 }

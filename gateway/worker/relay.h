@@ -27,7 +27,7 @@ struct RelayedPacket {
   rtp::Codec codec;
   uint8_t layer;
   bool marker;
-  bool first_of_stream;
+  uint32_t generation;
   int64_t sequence;
   int64_t timestamp;
   Timestamp received;
@@ -65,7 +65,8 @@ struct RelayLink {
   // A turn of a busy worker brings some dozens of packets; 256 are 20 ms of 150 rooms.
   static constexpr size_t kPackets = 256;
   static constexpr size_t kNotes = 256;
-  SpscRing<RelayedPacket> packets{kPackets};
+  explicit RelayLink(size_t capacity) : packets(capacity) {}
+  SpscRing<RelayedPacket> packets;
   SpscRing<RelayNote> notes{kNotes};
 };
 
@@ -75,7 +76,8 @@ class RelayMesh {
   // The workers with something to read are a set of bits (TurnOutput::relayed_to).
   static constexpr uint32_t kMaxWorkers = 64;
 
-  explicit RelayMesh(uint32_t workers);
+  // `packets`: the capacity of each link, a power of two.
+  explicit RelayMesh(uint32_t workers, size_t packets = RelayLink::kPackets);
   // `from` and `to` differ.
   RelayLink& Link(uint32_t from, uint32_t to) { return *links_[from * workers_ + to]; }
   uint32_t workers() const { return workers_; }

@@ -24,11 +24,12 @@ struct WorkerCounters {
   uint64_t track_packets = 0;  // RTP that went on to the router.
   DropCounters ingress_drops;
 
-  uint64_t relayed_in = 0;  // Track packets from other workers.
-  uint64_t relayed_out = 0;
+  uint64_t relayed_in = 0;    // Track packets from other workers that went on to the router.
+  uint64_t relayed_out = 0;   // Each is relayed_in, or in relay_drops, of another worker.
   uint64_t sent = 0;          // Deliveries that reached the outbox.
   DropCounters egress_drops;  // Deliveries that did not.
-  // Packets and notes that got lost between workers, or were no longer wanted on arrival.
+  // Packets that ended on arrival from another worker: no free packet, or no longer wanted; and
+  // notes to other workers that found the ring full. (A packet that does is an egress drop.)
   DropCounters relay_drops;
 };
 
@@ -59,6 +60,9 @@ struct WorkerReport {
   uint64_t copies = 0;     // Packets times subscriptions.
   uint64_t delivered = 0;  // Of these, rewritten and handed to a peer or a relay.
   uint64_t subscriptions = 0;
+  // What peers could not send of what is no delivery: retransmissions, RTCP, STUN, DTLS. Of those
+  // that are gone, too.
+  DropCounters send_drops;
   uint64_t pool_in_use = 0;
   uint64_t pool_capacity = 0;
   std::vector<PeerReport> peers;

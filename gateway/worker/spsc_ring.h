@@ -11,15 +11,22 @@
 namespace vigil::worker {
 
 // A bounded queue from exactly one thread to exactly one other. Slots are filled and read in
-// place; nothing blocks, nothing allocates.
+// place; nothing blocks, nothing allocates. A slot is constructed when it is first reserved: what
+// a ring has never held costs no memory, and a node has thousands of rings that stay empty.
 template <typename T>
 class SpscRing {
  public:
   // `capacity` is a power of two.
-  explicit SpscRing(size_t capacity)
-      : slots_(std::make_unique_for_overwrite<T[]>(capacity)), mask_(capacity - 1) {
+  explicit SpscRing(size_t capacity) : mask_(capacity - 1) {
     VIGIL_CHECK(capacity > 0 && (capacity & mask_) == 0);
+    slots_ = std::allocator<T>().allocate(capacity);
   }
+  ~SpscRing() {
+    std::destroy_n(slots_, constructed_);
+    std::allocator<T>().deallocate(slots_, capacity());
+  }
+  SpscRing(const SpscRing&) = delete;
+  SpscRing& operator=(const SpscRing&) = delete;
 
   // Producer: the next free slot, or null when full. Commit() makes it visible.
   T* Reserve() {
@@ -27,6 +34,11 @@ class SpscRing {
     if (tail - cached_head_ > mask_) {
       cached_head_ = head_.load(std::memory_order_acquire);
       if (tail - cached_head_ > mask_) return nullptr;
+    }
+    // Slots come into use in order; the consumer sees one when Commit() has published it.
+    if (constructed_ == tail && tail <= mask_) {
+      std::uninitialized_default_construct_n(slots_ + constructed_, 1);
+      ++constructed_;
     }
     return &slots_[tail & mask_];
   }
@@ -55,13 +67,18 @@ class SpscRing {
   }
 
   size_t capacity() const { return mask_ + 1; }
+  // What is in it; exact while neither side is at work.
+  size_t size() const {
+    return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire);
+  }
 
  private:
-  std::unique_ptr<T[]> slots_;
+  T* slots_;
   const uint64_t mask_;
   // Each side's words on a cache line of its own.
   alignas(64) std::atomic<uint64_t> tail_{0};
   uint64_t cached_head_ = 0;
+  uint64_t constructed_ = 0;  // The first so many slots.
   alignas(64) std::atomic<uint64_t> head_{0};
   uint64_t cached_tail_ = 0;
 };

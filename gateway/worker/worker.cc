@@ -15,6 +15,13 @@ namespace {
 // A peer whose timers have been served is not served again before this. Higher delays what a full
 // pool held up; lower spins while it is full.
 constexpr TimeDelta kRetryAfter = TimeDelta::Millis(1);
+// Whoever was heard from an address this recently keeps it. A check names a peer and proves its
+// password, but not the address that it seems to come from: without this, who is let in could take
+// another's address away with one datagram. Two clients never share a 5-tuple, and a browser that
+// reloads comes from another port. Higher than the 2.5 s between a silent receiver's checks, so
+// that no moment is left for a thief; the higher, the longer waits a client whom a NAT has given
+// the port of one that vanished.
+constexpr TimeDelta kKeepsAddress = TimeDelta::Seconds(3);
 
 sfu::CloseReason ReasonOf(peer::Peer::Phase phase) {
   switch (phase) {
@@ -45,10 +52,10 @@ Worker::Worker(const WorkerOptions& options, const transport::DtlsContext& dtls,
 
 Worker::~Worker() { packet_ = {}; }
 
-Worker::Entry* Worker::FindByAddress(const ClientAddress& client) {
+Worker::Owner* Worker::FindByAddress(const ClientAddress& client) {
   const auto it = by_address_.find(client);
   if (it == by_address_.end()) return nullptr;
-  return it->second->peer->ice().IsValidated(client) ? it->second : nullptr;
+  return it->second.entry->peer->ice().IsValidated(client) ? &it->second : nullptr;
 }
 
 Worker::Entry* Worker::FindById(PeerId id) {
@@ -66,16 +73,18 @@ void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOu
   if (kind == transport::DatagramKind::kStun) return HandleStun(datagram, now, out);
 
   // Stop 2, peer: whose is it? Then demultiplex, authenticate and decrypt in place, parse.
-  Entry* entry = FindByAddress(datagram.client);
-  if (entry == nullptr) {
+  Owner* owner = FindByAddress(datagram.client);
+  if (owner == nullptr) {
     counters_.ingress_drops.Add(DropReason::kUnknownSource);
     return;
   }
+  Entry* entry = owner->entry;
   switch (kind) {
     case transport::DatagramKind::kRtp: {
       // Stop 3, stream (inside HandleRtp): duplicates, RTX, losses, arrival times, keyframe?
       dropped = entry->peer->HandleRtp(std::move(datagram.packet), datagram.receive_time, packet_);
       if (dropped) break;
+      owner->heard_at = now;
       ++counters_.track_packets;
       // Stop 4, sfu: one rewrite or one drop per subscription.
       router_.Forward(entry->publishes, packet_, now, routed_);
@@ -88,6 +97,7 @@ void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOu
     }
     case transport::DatagramKind::kRtcp:
       dropped = HandleRtcp(*entry, datagram, now, out);
+      if (!dropped) owner->heard_at = now;
       break;
     case transport::DatagramKind::kDtls:
       dropped = HandleDtls(*entry, datagram, now, out);
@@ -162,37 +172,49 @@ void Worker::Note(uint32_t to_worker, const RelayNote& note, TurnOutput& out) {
 
 bool Worker::HandleRelays(size_t limit, Timestamp now, TurnOutput& out) {
   if (mesh_ == nullptr) return false;
-  bool more = false;
-  for (uint32_t from = 0; from < mesh_->workers(); ++from) {
+  const uint32_t workers = mesh_->workers();
+  const uint32_t first = first_link_;
+  size_t taken = 0;
+  for (uint32_t i = 0; i < workers; ++i) {
+    const uint32_t from = (first + i) % workers;
     if (from == options_.index) continue;
     RelayLink& link = mesh_->Link(from, options_.index);
-    // Bounded: the other worker goes on writing while this one reads.
-    for (size_t i = 0; i < RelayLink::kNotes; ++i) {
-      const RelayNote* note = link.notes.Front();
-      if (note == nullptr) break;
-      HandleNote(*note, now, out);
-      link.notes.Release();
-    }
-    size_t taken = 0;
-    for (; taken < limit; ++taken) {
-      const RelayedPacket* relayed = link.packets.Front();
-      if (relayed == nullptr) break;
-      const std::optional<rtp::TrackPacket> packet = FromRelayed(*relayed, pool_);
-      const FeedId feed = relayed->feed;
-      link.packets.Release();
-      ++counters_.relayed_in;
-      // Detached meanwhile: the origin learns of it with its own next command.
-      if (!packet || !remote_feeds_.contains(feed)) {
-        counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
-        continue;
-      }
-      router_.Forward(feed, *packet, now, routed_);
-      Deliver(*packet, now, out);
-      Settle(now, out);
-    }
-    more = more || taken == limit;
+    HandleNotes(link, now, out);
+    if (taken == limit) continue;
+    taken += TakeRelayed(link, limit - taken, now, out);
+    if (taken == limit) first_link_ = (from + 1) % workers;
   }
-  return more;
+  return taken == limit;
+}
+
+void Worker::HandleNotes(RelayLink& link, Timestamp now, TurnOutput& out) {
+  // Bounded: the other worker goes on writing while this one reads.
+  for (size_t i = 0; i < RelayLink::kNotes; ++i) {
+    const RelayNote* note = link.notes.Front();
+    if (note == nullptr) return;
+    HandleNote(*note, now, out);
+    link.notes.Release();
+  }
+}
+
+size_t Worker::TakeRelayed(RelayLink& link, size_t limit, Timestamp now, TurnOutput& out) {
+  for (size_t taken = 0; taken < limit; ++taken) {
+    const RelayedPacket* relayed = link.packets.Front();
+    if (relayed == nullptr) return taken;
+    const std::optional<rtp::TrackPacket> packet = FromRelayed(*relayed, pool_);
+    const FeedId feed = relayed->feed;
+    link.packets.Release();
+    // Detached meanwhile: the origin learns of it with its own next command.
+    if (!packet || !remote_feeds_.contains(feed)) {
+      counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
+      continue;
+    }
+    ++counters_.relayed_in;
+    router_.Forward(feed, *packet, now, routed_);
+    Deliver(*packet, now, out);
+    Settle(now, out);
+  }
+  return limit;
 }
 
 void Worker::HandleNote(const RelayNote& note, Timestamp now, TurnOutput& out) {
@@ -212,10 +234,16 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
         by_ufrag_.find(absl::string_view(username->local.data(), username->local.size()));
     if (it != by_ufrag_.end()) entry = it->second;
   } else {
-    entry = FindByAddress(datagram.client);  // A keepalive indication carries no user name.
+    // A keepalive indication carries no user name.
+    if (const Owner* owner = FindByAddress(datagram.client)) entry = owner->entry;
   }
   if (entry == nullptr) {
     counters_.ingress_drops.Add(username ? DropReason::kUnknownUfrag : DropReason::kStunUnexpected);
+    return;
+  }
+  // Before the peer takes it for its address, and sends media there. A client checks again.
+  if (IsTaken(*entry, datagram.client, now)) {
+    counters_.ingress_drops.Add(DropReason::kAddressInUse);
     return;
   }
   const ice::CheckOutcome outcome =
@@ -225,12 +253,13 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
     return;
   }
   ++counters_.stun;
-  // Also when another peer was found behind this 5-tuple meanwhile: the last check tells whose it
-  // is.
+  // Also when another peer was found behind this 5-tuple meanwhile, and has fallen silent.
   if (outcome.newly_validated || IsMisbound(*entry, datagram.client)) {
     UnbindStale(*entry, out);
-    Bind(*entry, datagram.client, out);
+    Bind(*entry, datagram.client, now, out);
     OpenIfConnected(*entry, now, out);
+  } else if (outcome.authentic) {
+    if (Owner* owner = FindByAddress(datagram.client)) owner->heard_at = now;
   }
   Schedule(*entry);
 }
@@ -250,7 +279,7 @@ void Worker::OpenIfConnected(Entry& entry, Timestamp now, TurnOutput& out) {
   }
   entry.open = true;
   out.events.push_back(sfu::PeerConnected{entry.peer->id()});
-  router_.OpenSlotsOf(entry.peer->id(), routed_);
+  router_.OpenSlotsOf(entry.peer->id(), now, routed_);
   Settle(now, out);
 }
 
@@ -261,7 +290,7 @@ std::optional<DropReason> Worker::HandleRtcp(Entry& entry, io::InboundDatagram& 
       entry.peer->HandleRtcp(*datagram.packet, datagram.receive_time, now, rtcp_, out.outbox);
   for (uint8_t track = 0; rtcp_.keyframe_tracks >> track != 0; ++track) {
     if ((rtcp_.keyframe_tracks >> track & 1) != 0) {
-      router_.OnKeyframeRequest({entry.peer->id(), track}, routed_);
+      router_.OnKeyframeRequest({entry.peer->id(), track}, now, routed_);
     }
     if (track == 63) break;
   }
@@ -294,15 +323,21 @@ void Worker::ScheduleAt(Entry& entry, Timestamp deadline) {
 bool Worker::IsMisbound(const Entry& entry, const ClientAddress& client) const {
   if (!entry.peer->ice().IsValidated(client)) return false;
   const auto it = by_address_.find(client);
-  return it == by_address_.end() || it->second != &entry;
+  return it == by_address_.end() || it->second.entry != &entry;
 }
 
-void Worker::Bind(Entry& entry, const ClientAddress& client, TurnOutput& out) {
-  Entry*& owner = by_address_[client];
-  // The same 5-tuple, authenticated for another peer: the client has begun anew.
-  if (owner != nullptr && owner != &entry) std::erase(owner->bound, client);
-  if (owner != &entry) entry.bound.push_back(client);
-  owner = &entry;
+bool Worker::IsTaken(const Entry& entry, const ClientAddress& client, Timestamp now) const {
+  const auto it = by_address_.find(client);
+  return it != by_address_.end() && it->second.entry != &entry &&
+         now - it->second.heard_at < kKeepsAddress;
+}
+
+void Worker::Bind(Entry& entry, const ClientAddress& client, Timestamp heard_at, TurnOutput& out) {
+  Owner& owner = by_address_[client];
+  // The same 5-tuple, authenticated for another peer: its former owner is gone.
+  if (owner.entry != nullptr && owner.entry != &entry) std::erase(owner.entry->bound, client);
+  if (owner.entry != &entry) entry.bound.push_back(client);
+  owner = {&entry, heard_at};
   out.binds.push_back({client, entry.group, true});
 }
 
@@ -337,6 +372,7 @@ void Worker::Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out) {
     out.events.insert(out.events.end(), routed_.events.begin(), routed_.events.end());
     routed_.Clear();
   }
+  former_send_drops_ += entry.peer->send_drops();
   for (const ClientAddress& client : entry.bound) Unbind(entry, client, out);
   for (const std::string& ufrag : entry.ufrags) by_ufrag_.erase(ufrag);
   by_id_.erase(id);
@@ -351,10 +387,12 @@ WorkerReport Worker::Report() const {
                       .copies = router_.copies(),
                       .delivered = router_.delivered(),
                       .subscriptions = router_.subscription_count(),
+                      .send_drops = former_send_drops_,
                       .pool_in_use = pool_.in_use(),
                       .pool_capacity = pool_.capacity(),
                       .peers = {}};
   for (const auto& [id, entry] : peers_) {
+    report.send_drops += entry.peer->send_drops();
     PeerReport& out = report.peers.emplace_back();
     out.peer = id;
     out.site = entry.site;

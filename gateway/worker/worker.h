@@ -61,14 +61,24 @@ struct TurnOutput {
 
 // All that one worker owns, as values: what a standby needs to go on in its place.
 struct WorkerState {
+  // An address on which datagrams are a peer's, and when something authentic of it last came there.
+  struct OwnAddress {
+    ClientAddress address;
+    Timestamp heard_at = Timestamp::LongAgo();
+    template <typename F>
+    void Fields(F&& f) {
+      f(address, heard_at);
+    }
+  };
   struct PeerRecord {
     SiteId site;
     GroupId group;
     FeedId publishes;
     peer::Peer::State peer;
+    std::vector<OwnAddress> addresses;
     template <typename F>
     void Fields(F&& f) {
-      f(site, group, publishes, peer);
+      f(site, group, publishes, peer, addresses);
     }
   };
   struct RemoteFeed {
@@ -103,7 +113,9 @@ class Worker {
   absl::Status Apply(const sfu::Command& command, Timestamp now, TurnOutput& out);
   // The way of one packet. Consumes `datagram.packet`.
   void HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOutput& out);
-  // Takes what other workers relayed here, at most `limit` packets. True if there may be more.
+  // Takes what other workers relayed here, at most `limit` packets in all. True if there may be
+  // more. Where it ends, the next call begins with the next worker: one that relays much does not
+  // keep the others waiting.
   bool HandleRelays(size_t limit, Timestamp now, TurnOutput& out);
   void HandleTimers(Timestamp now, TurnOutput& out);
   Timestamp NextDeadline() const { return deadlines_.next(); }
@@ -128,7 +140,7 @@ class Worker {
     SiteId site;
     GroupId group;
     FeedId publishes;
-    std::vector<ClientAddress> bound;  // Addresses in by_address_.
+    std::vector<ClientAddress> bound;  // Its addresses in by_address_.
     std::vector<std::string> ufrags;   // Names in by_ufrag_.
     bool open = false;                 // Keys and an address are there: its slots are fed.
     DeadlineHook wake;
@@ -145,7 +157,13 @@ class Worker {
   absl::Status ApplyOne(const sfu::AddRelay& command, Timestamp now, TurnOutput& out);
   absl::Status ApplyOne(const sfu::RemoveRelay& command, Timestamp now, TurnOutput& out);
 
-  Entry* FindByAddress(const ClientAddress& client);
+  // Whose an address is, and when something authentic of theirs last came from it.
+  struct Owner {
+    Entry* entry = nullptr;
+    Timestamp heard_at = Timestamp::LongAgo();
+  };
+
+  Owner* FindByAddress(const ClientAddress& client);
   Entry* FindById(PeerId id);
   void HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput& out);
   std::optional<DropReason> HandleDtls(Entry& entry, io::InboundDatagram& datagram, Timestamp now,
@@ -158,14 +176,19 @@ class Worker {
   void Settle(Timestamp now, TurnOutput& out);
   void WishKeyframe(const sfu::KeyframeWish& wish, Timestamp now, TurnOutput& out);
   void Note(uint32_t to_worker, const RelayNote& note, TurnOutput& out);
+  // Takes at most `limit` packets from one link; how many.
+  size_t TakeRelayed(RelayLink& link, size_t limit, Timestamp now, TurnOutput& out);
+  void HandleNotes(RelayLink& link, Timestamp now, TurnOutput& out);
   void HandleNote(const RelayNote& note, Timestamp now, TurnOutput& out);
 
   void NameUfrags(Entry& entry);
-  void Bind(Entry& entry, const ClientAddress& client, TurnOutput& out);
+  void Bind(Entry& entry, const ClientAddress& client, Timestamp heard_at, TurnOutput& out);
   void UnbindStale(Entry& entry, TurnOutput& out);
   void Unbind(const Entry& entry, const ClientAddress& client, TurnOutput& out);
   // The peer was found behind this 5-tuple, but by_address_ says otherwise.
   bool IsMisbound(const Entry& entry, const ClientAddress& client) const;
+  // Another peer is alive on this 5-tuple.
+  bool IsTaken(const Entry& entry, const ClientAddress& client, Timestamp now) const;
   Entry& Adopt(Entry entry);
   void Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out);
   // Opens the peer's slots once it can be sent to.
@@ -189,16 +212,18 @@ class Worker {
 
   std::map<PeerId, Entry> peers_;  // Ordered: what walks peers repeats by seed.
   absl::flat_hash_map<PeerId, Entry*> by_id_;
-  absl::flat_hash_map<ClientAddress, Entry*> by_address_;
+  absl::flat_hash_map<ClientAddress, Owner> by_address_;
   absl::flat_hash_map<std::string, Entry*> by_ufrag_;
   absl::flat_hash_map<FeedId, Entry*> publishers_;  // Feeds that live here.
   std::map<FeedId, uint32_t> remote_feeds_;         // Feeds of other workers, their index.
+  uint32_t first_link_ = 0;                         // Whose relays are read first.
   DeadlineHeap<Entry, &Entry::wake> deadlines_;
 
   WorkerCounters counters_;
-  sfu::RouterOutput routed_;  // Scratch.
-  rtp::TrackPacket packet_;   // Scratch.
-  peer::RtcpOutcome rtcp_;    // Scratch.
+  DropCounters former_send_drops_;  // Of peers that are gone.
+  sfu::RouterOutput routed_;        // Scratch.
+  rtp::TrackPacket packet_;         // Scratch.
+  peer::RtcpOutcome rtcp_;          // Scratch.
 };
 
 }  // namespace vigil::worker

@@ -220,7 +220,7 @@ absl::Status Worker::ApplyOne(const sfu::AssignSlot& command, Timestamp now, Tur
 }
 
 absl::Status Worker::ApplyOne(const sfu::SelectLayer& command, Timestamp now, TurnOutput& out) {
-  absl::Status status = router_.Select(command, routed_);
+  absl::Status status = router_.Select(command, now, routed_);
   Settle(now, out);
   return status;
 }
@@ -277,7 +277,12 @@ WorkerState Worker::Export() const {
   for (const auto& [id, entry] : peers_) {
     std::optional<peer::Peer::State> exported = entry.peer->Export();
     if (exported) {
-      state.peers.push_back({entry.site, entry.group, entry.publishes, *std::move(exported)});
+      WorkerState::PeerRecord& record = state.peers.emplace_back();
+      record = {entry.site, entry.group, entry.publishes, *std::move(exported), {}};
+      for (const ClientAddress& client : entry.bound) {
+        if (!entry.peer->ice().IsValidated(client)) continue;
+        record.addresses.push_back({client, by_address_.at(client).heard_at});
+      }
       continue;
     }
     // In its handshake: the client joins again, so nothing of it is carried over.
@@ -310,7 +315,7 @@ absl::Status Worker::Restore(const WorkerState& state, transport::SrtpSender::Re
   if (mode == transport::SrtpSender::RestoreMode::kAfterFault) {
     // Every receiver has missed something.
     for (const sfu::Router::SlotState& slot : state.router.slots) {
-      router_.OnKeyframeRequest(slot.key, routed_);
+      router_.OnKeyframeRequest(slot.key, now, routed_);
     }
     Settle(now, out);
   }
@@ -334,14 +339,18 @@ absl::Status Worker::CheckState(const WorkerState& state) const {
     }
   }
   for (const WorkerState::PeerRecord& record : state.peers) {
+    // Packets of a peer that publishes nothing would belong to no feed.
+    if (record.publishes.IsNone() != record.peer.media.receive.empty()) {
+      return Inconsistent("peer", record.peer.id.value());
+    }
     if (record.publishes.IsNone()) continue;
     const auto feed = feeds.find(record.publishes);
-    if (feed == feeds.end()) return Inconsistent("peer", record.peer.id.value());
+    if (feed == feeds.end() || feed->second) return Inconsistent("peer", record.peer.id.value());
     feed->second = true;
   }
   for (const WorkerState::RemoteFeed& remote : state.remote_feeds) {
     const auto feed = feeds.find(remote.feed);
-    if (feed == feeds.end() || !is_other_worker(remote.origin_worker)) {
+    if (feed == feeds.end() || feed->second || !is_other_worker(remote.origin_worker)) {
       return Inconsistent("feed", remote.feed.value());
     }
     feed->second = true;
@@ -374,8 +383,12 @@ absl::Status Worker::RestorePeer(const WorkerState::PeerRecord& record,
                         .bound = {},
                         .ufrags = {}});
   entry.open = record.peer.ice.selected.has_value();
-  for (const ice::IceLiteAgent::Address& address : record.peer.ice.addresses) {
-    Bind(entry, address.address, out);
+  // Not all that were ever validated: one may be another peer's by now.
+  for (const WorkerState::OwnAddress& own : record.addresses) {
+    if (by_address_.contains(own.address) || !entry.peer->ice().IsValidated(own.address)) {
+      return Inconsistent("peer", record.peer.id.value());
+    }
+    Bind(entry, own.address, own.heard_at, out);
   }
   RestoreSequences(entry);
   return absl::OkStatus();

@@ -50,7 +50,9 @@ class WorkerThread {
   static constexpr size_t kMaxAsks = 256;      // Outstanding; more are refused at once.
   static constexpr size_t kMaxEvents = 4'096;  // Beyond: one Lagged tells how many were lost.
   static constexpr size_t kCommandsPerTurn = 64;
-  static constexpr size_t kOutbox = 8'192;  // Datagrams one turn may send.
+  // Datagrams between two flushes: one at the end of a turn, and one whenever it is half full. One
+  // packet goes to all peers of a worker at most, and picture may fill three quarters (QueueShare).
+  static constexpr size_t kOutbox = 8'192;
 
   // `port` and `poller` belong to this thread from Start() on. `control` is woken when there is an
   // answer or an event. All outlive this object.
@@ -80,7 +82,9 @@ class WorkerThread {
   void Run();
   bool Turn(Timestamp now);
   bool TakeAsks(Timestamp now);
+  bool TakeRelays(Timestamp now);
   size_t TakeDatagrams(Timestamp now);
+  void FlushIfHalfFull();
   void Flush();
   void PublishEvents();
 

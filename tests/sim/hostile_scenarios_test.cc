@@ -46,7 +46,8 @@ class HostileScenario : public ::testing::Test {
     return report_.peers.front().sent.front();
   }
 
-  World world_{{.seed = SeedOr(40)}};
+  // Restored in the midst of the attack.
+  World world_{{.seed = SeedOr(40), .drill_at = TimeDelta::Seconds(2)}};
   worker::WorkerReport report_;
   ScriptedPublisher* publisher_ = nullptr;
   ScriptedSubscriber* victim_ = nullptr;
@@ -95,7 +96,7 @@ TEST_F(HostileScenario, SpoofedDatagramsChangeNothing) {
   Rng rng(world_.now().ns() > 0 ? SeedOr(41) : 0);
   const ClientAddress stranger = ClientAddress::V4(198, 51, 100, 7, 4242);
   const ClientAddress own = publisher_->transport().identity().address;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 4500; ++i) {
     std::vector<uint8_t> bytes = world_.Recorded(publisher_->peer(), rng.Next());
     switch (i % 5) {
       case 0:  // SRTP from elsewhere.
@@ -159,6 +160,23 @@ TEST_F(HostileScenario, AHeldBackPacketDoesNotBringAReplacedStreamBack) {
   EXPECT_LE(subscriber.experience(0).longest_gap, TimeDelta::Millis(41));
   world.Finish();
   EXPECT_TRUE(world.findings().empty()) << world.findings().ToString();
+}
+
+TEST_F(HostileScenario, ForgedChecksTakeNobodysAddress) {
+  const ClientAddress own = enemy_->transport().identity().address;
+  for (int i = 0; i < 100; ++i) {
+    for (const ScriptedClient* other :
+         {static_cast<ScriptedClient*>(publisher_), static_cast<ScriptedClient*>(victim_)}) {
+      world_.Inject(0, other->transport().identity().address,
+                    enemy_->transport().MakeCheck(/*use_candidate=*/true));
+    }
+    world_.RunFor(TimeDelta::Millis(37));
+  }
+  EXPECT_GE(world_.Report(0).counters.ingress_drops.Get(DropReason::kAddressInUse), 100u);
+  EXPECT_EQ(world_.Report(0).peers.at(2).selected, own);
+  ASSERT_TRUE(world_.Close(enemy_->peer()).ok());
+  world_.RunFor(TimeDelta::Seconds(1));
+  ExpectUndisturbed();
 }
 
 TEST_F(HostileScenario, AStrangersChecksAreNotAnswered) {

@@ -27,6 +27,7 @@ TEST(Swarm, EveryRandomWorldHoldsAllCheckers) {
   uint64_t datagrams = 0;
   uint64_t switches = 0;
   uint64_t retransmissions = 0;
+  uint64_t relays_lost = 0;
   int failed = 0;
   for (uint64_t seed = 1; seed <= seeds && failed < 3; ++seed) {
     if (only != 0 ? seed != 1 : seed % shards != shard) continue;
@@ -38,16 +39,19 @@ TEST(Swarm, EveryRandomWorldHoldsAllCheckers) {
     datagrams += outcome.datagrams;
     switches += outcome.switches;
     retransmissions += outcome.retransmissions;
+    relays_lost += outcome.relays_lost;
   }
   RecordProperty("datagrams", std::to_string(datagrams));
   // A swarm in which nothing happens proves nothing.
   if (only == 0 && seeds >= 100) {
     EXPECT_GT(switches, seeds / shards);
     EXPECT_GT(retransmissions, seeds / shards);
+    EXPECT_GT(relays_lost, seeds / shards);
   }
-  printf("%llu datagrams, %llu switches, %llu retransmissions\n",
+  printf("%llu datagrams, %llu switches, %llu retransmissions, %llu relays lost\n",
          static_cast<unsigned long long>(datagrams), static_cast<unsigned long long>(switches),
-         static_cast<unsigned long long>(retransmissions));
+         static_cast<unsigned long long>(retransmissions),
+         static_cast<unsigned long long>(relays_lost));
 }
 
 TEST(Swarm, TheSameSeedSendsTheSameBytes) {

@@ -48,7 +48,7 @@ class RandomWorld {
       : rng_(seed * 0x9e3779b97f4a7c15 + 1),
         workers_(static_cast<uint32_t>(1 + rng_.Below(3))),
         lossless_(rng_.Chance(0.2)),
-        world_({.seed = seed, .workers = workers_}) {}
+        world_(RandomOptions(seed)) {}
 
   RandomWorldOutcome Run() {
     Populate();
@@ -61,11 +61,21 @@ class RandomWorld {
     Calm();
     world_.RunFor(kCalm);
     CheckEverybodySees();
+    if (lossless_) ExpectNothingLost();
     world_.Finish();
     return Outcome();
   }
 
  private:
+  // It restores the workers itself, in ways of its own.
+  WorldOptions RandomOptions(uint64_t seed) {
+    WorldOptions options{.seed = seed, .workers = workers_, .drill_at = TimeDelta::Infinite()};
+    if (lossless_ || rng_.Chance(0.3)) return options;
+    options.relay_ring = size_t{4} << rng_.Below(5);
+    options.relay_delay = TimeDelta::Micros(rng_.Between(1, 8'000));
+    return options;
+  }
+
   Paths RandomPaths() {
     if (!lossless_) return {RandomLink(rng_), RandomLink(rng_)};
     LinkModel link{.delay = TimeDelta::Micros(rng_.Between(200, 40'000))};
@@ -245,6 +255,24 @@ class RandomWorld {
     }
     for (const sfu::SlotKey& slot : slots_) world_.SetPaths(slot.peer, {});
     for (HostileSubscriber* enemy : hostile_) enemy->Begin(TimeDelta::Infinite());
+    world_.set_relay_delay(TimeDelta::Zero());
+  }
+
+  // A run over perfect paths drops nothing, but for these reasons.
+  void ExpectNothingLost() {
+    world_.ExpectNoDropsBut(
+        {
+            DropReason::kUnknownSource,  // On its way when its peer was closed.
+            DropReason::kUnknownUfrag,   // A check, likewise.
+        },
+        {
+            DropReason::kNoSubscriber,        // Nobody watches this feed.
+            DropReason::kWaitingForKeyframe,  // A slot that was just assigned.
+            DropReason::kLayerNotWanted,      // Simulcast: one layer of several is carried.
+            DropReason::kPaddingOnly,         // Probes are for the gateway, not for receivers.
+            DropReason::kCodecMismatch,       // A slot of other codecs than the feed's.
+            DropReason::kPeerNotConnected,    // A slot was assigned before its peer was there.
+        });
   }
 
   void CheckEverybodySees() {
@@ -289,6 +317,7 @@ class RandomWorld {
     outcome.hash = world_.hash();
     outcome.datagrams = world_.datagrams_sent();
     outcome.frames = frames_;
+    outcome.relays_lost = world_.relays_lost();
     for (const sfu::SlotKey& slot : slots_) {
       outcome.switches += world_.slot(slot).switches();
       outcome.retransmissions += world_.slot(slot).retransmissions();

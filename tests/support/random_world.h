@@ -13,6 +13,7 @@ struct RandomWorldOutcome {
   uint64_t switches = 0;
   uint64_t retransmissions = 0;
   uint64_t frames = 0;
+  uint64_t relays_lost = 0;  // To full rings between workers.
 };
 
 // A world drawn from `seed`: workers, publishers, subscribers, some of them hostile, their paths,

@@ -283,12 +283,7 @@ void SlotChecker::OnRetransmission(const rtp::PacketView& packet, Timestamp now)
   if (packet.payload.size() < 2) return Add(now, "a retransmission of nothing");
   const int64_t sequence = sequences_.Peek(ReadU16(packet.payload.data()));
   const auto it = sent_.find(sequence);
-  if (it == sent_.end()) {
-    // SRTP refuses what comes late over a restore; the history still has it.
-    if (egress_drops_ > 0) return;
-    return Add(now,
-               "a retransmission of packet " + std::to_string(sequence) + ", which was never sent");
-  }
+  if (it == sent_.end()) return CheckUnsentRepair(packet, sequence, now);
   const Sent& sent = it->second;
   const std::span<const uint8_t> payload = packet.payload.subspan(2);
   retransmitted_bytes_ += static_cast<int64_t>(payload.size());
@@ -302,6 +297,26 @@ void SlotChecker::OnRetransmission(const rtp::PacketView& packet, Timestamp now)
   if (retransmitted_bytes_ > media_bytes_ + allowance_) {
     Add(now, "more was retransmitted than is due");
   }
+}
+
+// What could not be sent (SRTP refuses what comes late over a restore) may still be in the history.
+// There are no more such numbers than packets that were not sent, and each was to be sent here.
+void SlotChecker::CheckUnsentRepair(const rtp::PacketView& packet, int64_t sequence,
+                                    Timestamp now) {
+  repaired_.insert(sequence);
+  if (repaired_.size() > unsent_) {
+    return Add(now,
+               "a retransmission of packet " + std::to_string(sequence) + ", which was never sent");
+  }
+  const auto mapping =
+      std::find_if(track_.payloads.begin(), track_.payloads.end(),
+                   [&](const auto& p) { return p.rtx_payload_type == packet.header.payload_type; });
+  if (mapping == track_.payloads.end()) return Add(now, "a retransmission of no payload type");
+  const std::span<const uint8_t> payload = packet.payload.subspan(2);
+  if (payload.empty()) return;
+  const std::optional<PayloadStamp> stamp = ReadStamp(mapping->codec.type, payload);
+  if (!stamp) return Add(now, "a retransmission of a payload that nobody sent");
+  CheckPayload(*stamp, mapping->codec.type, payload, now);
 }
 
 void SlotChecker::OnSenderReport(const rtp::SenderReport& report, const SourceTruth& truth,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,10 +49,10 @@ class SlotChecker {
   // The owner died; its successor knows nothing later than `known`, and goes on at `least` or
   // later.
   void OnFault(int64_t least, Timestamp known);
-  // Copies may have been dropped between the router and the wire.
-  void OnEgressDrops(uint64_t count) {
+  // So many packets of this slot got a number, but were not sent.
+  void OnUnsent(uint64_t count) {
     slack_ += static_cast<int64_t>(count);
-    egress_drops_ += count;
+    unsent_ += count;
   }
 
   const rtp::SendTrack& track() const { return track_; }
@@ -97,6 +98,7 @@ class SlotChecker {
   bool Continues(const PayloadStamp& stamp, const Assignment& assigned) const;
   void Begin(const PayloadStamp& stamp, int64_t sequence, Timestamp now);
   void CheckTimestampStep(uint32_t timestamp, Timestamp now);
+  void CheckUnsentRepair(const rtp::PacketView& packet, int64_t sequence, Timestamp now);
   void CheckSequence(const PayloadStamp& stamp, int64_t sequence, const SourceTruth& truth,
                      Timestamp now);
   void CheckCounters(const PayloadStamp& stamp, const Counters& counters, bool begins,
@@ -125,7 +127,8 @@ class SlotChecker {
   bool timestamp_blurred_ = false;
   int counters_blurred_ = 0;  // A bit for each of picture id, TL0 and frame number.
   int64_t slack_ = 0;
-  uint64_t egress_drops_ = 0;
+  uint64_t unsent_ = 0;
+  std::set<int64_t> repaired_;  // Numbers that were only ever sent by RTX.
   uint64_t packets_ = 0;
   uint64_t retransmissions_ = 0;
   uint64_t switches_ = 0;

@@ -30,6 +30,14 @@ struct WorldOptions {
   uint64_t seed = 1;
   uint32_t workers = 1;
   size_t packets = 4096;  // Of each worker's pool.
+  // The restore drill, which belongs to every simulation: so long after its begin all workers are
+  // exported, destroyed and restored (HandOver). Infinite where a scenario restores them itself. A
+  // run that comes to its end without gets its drill there.
+  TimeDelta drill_at = TimeDelta::Millis(900);
+  // Why this run has no drill: for what a restore would make meaningless, and nothing else.
+  std::string no_drill_because = {};
+  size_t relay_ring = worker::RelayLink::kPackets;
+  TimeDelta relay_delay = {};  // Relays are read so long after they were written, at most.
 };
 
 struct Paths {
@@ -106,17 +114,31 @@ class World {
   const PublisherChecker& publisher(PeerId peer) const { return *clients_.at(peer).publisher; }
   const std::vector<sfu::Event>& events() const { return events_; }
   const SrtpOracle& oracle() const { return oracle_; }
-  // No finding when only these reasons occur: for runs in which nothing may be lost.
-  void ExpectNoDropsBut(std::set<DropReason> ingress, std::set<DropReason> router);
+  // No finding when only these reasons occur: for runs in which nothing may be lost. On the way out
+  // nothing may be dropped, between workers only what nobody wants any more.
+  void ExpectNoDropsBut(const std::set<DropReason>& ingress, const std::set<DropReason>& router);
+  // No finding when no worker holds a packet: for when everybody is gone.
+  void ExpectNothingHeld();
+  // How often the workers were replaced.
+  uint64_t restores() const { return restores_; }
+  // Packets that found the ring to another worker full.
+  uint64_t relays_lost() const { return relays_lost_; }
+  void set_relay_delay(TimeDelta most) { options_.relay_delay = most; }
+  // For the tests of the checkers themselves, which have to break something.
+  PacketPool& pool(uint32_t worker) { return nodes_[worker].worker->pool(); }
+  worker::RelayMesh& mesh() { return *mesh_; }
 
  private:
   struct Node {
     std::unique_ptr<worker::Worker> worker;
     worker::TurnOutput out{1024};
     bool relay_pending = false;
-    uint64_t egress_drops_seen = 0;
+    bool relay_scheduled = false;
+    DropCounters egress_drops_seen;
     DropCounters ingress_drops;  // Of workers that are gone.
     DropCounters router_drops;
+    DropCounters egress_drops;
+    DropCounters relay_drops;
   };
   struct Client {
     std::unique_ptr<ScriptedClient> client;
@@ -134,6 +156,7 @@ class World {
     ScriptedSubscriber* as_subscriber = nullptr;
     std::unique_ptr<PublisherChecker> publisher;
     std::vector<SlotChecker> slots;
+    std::vector<uint64_t> unsent;  // By slot, what the worker has told of so far.
     std::optional<uint16_t> transport_sequence;
     std::vector<std::vector<uint8_t>> recorded;
   };
@@ -153,6 +176,11 @@ class World {
   absl::Status Apply(uint32_t index, const sfu::Command& command);
   void Flush(uint32_t index);
   void RunRelays();
+  // Reads everything that is between workers.
+  void DrainRelays();
+  void ScheduleRelay(uint32_t to);
+  void NoteEgressDrops(uint32_t index);
+  void NoteUnsent(uint32_t index, bool check);
   void OnEvent(uint32_t index, const sfu::Event& event);
   void OnClosed(PeerId peer, sfu::CloseReason reason);
   void ForgetFeed(FeedId feed);
@@ -179,6 +207,9 @@ class World {
   void NoteFault(const worker::WorkerState& state, Timestamp exported_at);
   void NoteBlackout();
   void CheckAccounts(uint32_t index);
+  void CheckRelays();
+  void Drill();
+  void CloseEverybody();
   // `now_` on the workers' own clock, which all workers of a process share.
   Timestamp Local() const { return now_ + base_; }
 
@@ -204,6 +235,8 @@ class World {
   uint64_t hash_ = 0xcbf29ce484222325;
   uint64_t datagrams_sent_ = 0;
   bool finished_ = false;
+  uint64_t restores_ = 0;
+  uint64_t relays_lost_ = 0;
 };
 
 // The seed of this run: VIGIL_SIM_SEED where it is set, else `fallback`.

@@ -137,10 +137,10 @@ TEST(MediaReceiver, AMidTellsTheTrackOnce) {
   ASSERT_FALSE(client.Receive({.ssrc = 5, .type = kOpus, .sequence = 3, .mid = "0"}));
   EXPECT_TRUE(client.receiver.Knows(5));
   EXPECT_EQ(client.out.kind, rtp::MediaKind::kAudio);
-  EXPECT_TRUE(client.out.first_of_stream);
+  EXPECT_EQ(client.out.generation, 1u);
   EXPECT_EQ(client.out.sequence, 3);
   ASSERT_FALSE(client.Receive({.ssrc = 5, .type = kOpus, .sequence = 4}));
-  EXPECT_FALSE(client.out.first_of_stream);
+  EXPECT_EQ(client.out.generation, 1u);
   EXPECT_EQ(client.Receive({.ssrc = 6, .mid = "7"}), DropReason::kUnknownSsrc);
 }
 
@@ -212,8 +212,9 @@ TEST(MediaReceiver, AnotherSsrcReplacesTheStream) {
   Client client(Media());
   client.Receive({.ssrc = 5, .sequence = 1, .mid = "1"});
   client.Receive({.ssrc = 6, .type = kVp8Rtx, .payload = Rtx(1, kDelta), .mid = "1"});
+  EXPECT_EQ(client.out.generation, 1u);
   ASSERT_FALSE(client.Receive({.ssrc = 7, .sequence = 40'000, .mid = "1"}, At(10)));
-  EXPECT_TRUE(client.out.first_of_stream);
+  EXPECT_EQ(client.out.generation, 2u);
   EXPECT_FALSE(client.receiver.Knows(5));
   // Its retransmissions would have numbers of the old one.
   EXPECT_FALSE(client.receiver.Knows(6));
@@ -224,7 +225,7 @@ TEST(MediaReceiver, AnotherSsrcReplacesTheStream) {
   EXPECT_EQ(client.Receive({.ssrc = 5, .sequence = 2, .mid = "1"}, At(30)),
             DropReason::kUnknownSsrc);
   ASSERT_FALSE(client.Receive({.ssrc = 7, .sequence = 40'001}, At(40)));
-  EXPECT_FALSE(client.out.first_of_stream);
+  EXPECT_EQ(client.out.generation, 2u);
   EXPECT_EQ(client.Receive({.ssrc = 5, .sequence = 3, .mid = "1"}, At(60'000)),
             DropReason::kUnknownSsrc);
   // Only the last few are remembered.
@@ -439,7 +440,7 @@ TEST(MediaReceiver, ARestoredReceiverGoesOn) {
   Client restored(Media());
   ASSERT_TRUE(restored.receiver.Restore(*state, /*after_fault=*/false, At(10)));
   ASSERT_FALSE(restored.Receive({.ssrc = 5, .sequence = 4}));
-  EXPECT_FALSE(restored.out.first_of_stream);
+  EXPECT_EQ(restored.out.generation, 1u);
   EXPECT_EQ(restored.Feedback(At(15)).nacks, std::vector<uint16_t>{2});
   EXPECT_FALSE(restored.Receive({.ssrc = 6, .type = kVp8Rtx, .payload = Rtx(2, kDelta)}));
   EXPECT_EQ(restored.out.sequence, 2);

@@ -70,7 +70,7 @@ class RouterTest : public testing::Test {
     router.AddSlot(kPicture, Slot(rtp::MediaKind::kVideo, {kVp8, kH264}));
     router.AddSlot(kSound, Slot(rtp::MediaKind::kAudio, {kOpus}));
     RouterOutput out;
-    router.OpenSlotsOf(kDoctor, out);
+    router.OpenSlotsOf(kDoctor, At(0), out);
   }
   absl::Status Assign(SlotKey slot, FeedId feed, int64_t ms = 0) {
     out_.Clear();
@@ -221,7 +221,7 @@ TEST_F(RouterTest, AClosedSlotSpendsNoNumbers) {
   EXPECT_TRUE(out_.deliveries.empty());
   EXPECT_EQ(router_.drops().Get(DropReason::kPeerNotConnected), 100'000u);
   out_.Clear();
-  router_.OpenSlotsOf(PeerId(60), out_);
+  router_.OpenSlotsOf(PeerId(60), At(0), out_);
   ASSERT_EQ(out_.wishes.size(), 1u);
   Forward(Video(100'001, false));
   EXPECT_TRUE(out_.deliveries.empty());
@@ -229,7 +229,7 @@ TEST_F(RouterTest, AClosedSlotSpendsNoNumbers) {
   ASSERT_EQ(out_.deliveries.size(), 1u);
   EXPECT_LT(out_.deliveries[0].rewrite.sequence, 0x8000);
   out_.Clear();
-  router_.OpenSlotsOf(PeerId(60), out_);
+  router_.OpenSlotsOf(PeerId(60), At(0), out_);
   EXPECT_TRUE(out_.wishes.empty());
 }
 
@@ -272,13 +272,74 @@ TEST_F(RouterTest, ASourceThatBeginsAnewWaitsForItsKeyframeAndAsksForIt) {
   Forward(Video(1, true));
   const int64_t last = out_.deliveries[0].rewrite.sequence;
   rtp::TrackPacket packet = Video(40'000, false);
-  packet.first_of_stream = true;
+  packet.generation = 1;
   Forward(packet);
   EXPECT_TRUE(out_.deliveries.empty());
   ASSERT_EQ(out_.wishes.size(), 1u);
-  Forward(Video(40'001, true));
+  packet = Video(40'001, true);
+  packet.generation = 1;
+  Forward(packet);
   ASSERT_EQ(out_.deliveries.size(), 1u);
   EXPECT_EQ(out_.deliveries[0].rewrite.sequence, last + 1);
+}
+
+// Its first packets may have been lost between workers.
+TEST_F(RouterTest, ASourceThatBeginsAnewIsSeenByAnyOfItsPackets) {
+  ASSERT_TRUE(router_.AddFeed(Room(kRoom)).ok());
+  Assign(kPicture, kRoom).IgnoreError();
+  Assign(kSound, kRoom).IgnoreError();
+  const auto of = [](rtp::TrackPacket packet, uint32_t generation) {
+    packet.generation = generation;
+    return packet;
+  };
+  Forward(of(Audio(50'000), 1));
+  const int64_t sound = out_.deliveries.at(0).rewrite.sequence;
+  Forward(of(Video(50'000, true), 1));
+  const int64_t picture = out_.deliveries.at(0).rewrite.sequence;
+  // The new streams, from their second packet on, with numbers below the old ones.
+  Forward(of(Audio(101), 2), 20);
+  ASSERT_EQ(out_.deliveries.size(), 1u);
+  EXPECT_EQ(out_.deliveries[0].rewrite.sequence, sound + 1);
+  Forward(of(Video(101, false), 2), 20);
+  EXPECT_TRUE(out_.deliveries.empty());
+  EXPECT_EQ(out_.wishes.size(), 1u);
+  Forward(of(Video(102, true), 2), 40);
+  ASSERT_EQ(out_.deliveries.size(), 1u);
+  EXPECT_EQ(out_.deliveries[0].rewrite.sequence, picture + 1);
+  // Known after a restore, too: the same stream does not begin again.
+  Router restored(1);
+  ASSERT_TRUE(restored.Restore(
+      *ReadArchive<Router::State>(WriteArchive(router_.Export(), At(50)), At(50)), At(50)));
+  out_.Clear();
+  restored.Forward(kRoom, of(Video(103, false), 2), At(60), out_);
+  EXPECT_EQ(out_.deliveries.size(), 1u);
+}
+
+// A wish, or the keyframe that it brought, may have been lost between workers.
+TEST_F(RouterTest, AWaitingSlotWishesAgainButNotWithEveryPacket) {
+  ASSERT_TRUE(router_.AddFeed(Room(kRoom)).ok());
+  ASSERT_TRUE(Assign(kPicture, kRoom).ok());
+  std::vector<int64_t> wished;
+  for (int64_t i = 1; i <= 100; ++i) {
+    Forward(Video(i, false), i * 10);
+    for (const KeyframeWish& wish : out_.wishes) {
+      EXPECT_EQ(wish.feed, kRoom);
+      wished.push_back(i * 10);
+    }
+  }
+  EXPECT_EQ(wished, (std::vector<int64_t>{300, 600, 900}));
+  Forward(Video(101, true), 1010);
+  Forward(Video(102, false), 2000);
+  EXPECT_TRUE(out_.wishes.empty());
+}
+
+TEST_F(RouterTest, ASlotThatCannotTakeTheCodecDoesNotWish) {
+  ASSERT_TRUE(router_.AddFeed(Room(kRoom, 1, {kVp8, {rtp::CodecType::kVp9}})).ok());
+  ASSERT_TRUE(Assign(kPicture, kRoom).ok());
+  for (int64_t i = 1; i <= 100; ++i) {
+    Forward(Video(i, i == 1, 0, {rtp::CodecType::kVp9}), i * 40);
+    EXPECT_TRUE(out_.wishes.empty());
+  }
 }
 
 // ---- Layers ----
@@ -291,7 +352,7 @@ class LayersTest : public RouterTest {
   }
   absl::Status Select(uint8_t layer) {
     out_.Clear();
-    return router_.Select({kPicture, layer}, out_);
+    return router_.Select({kPicture, layer}, At(0), out_);
   }
   // One packet of each layer; the layer that was delivered, -1 for none.
   int Round(int64_t ms, bool key, std::vector<uint8_t> layers = {0, 1, 2}) {
@@ -313,10 +374,13 @@ class LayersTest : public RouterTest {
 };
 
 TEST_F(LayersTest, TheBestLayerIsReachedByKeyframes) {
+  EXPECT_EQ(out_.wishes.at(0).layer, 2);
   EXPECT_EQ(Round(0, false), -1);
+  EXPECT_TRUE(Wished(1));
+  EXPECT_EQ(Round(300, false), -1);
   EXPECT_TRUE(Wished(2));
-  EXPECT_EQ(Round(33, true), 2);
-  EXPECT_EQ(Round(66, false), 2);
+  EXPECT_EQ(Round(333, true), 2);
+  EXPECT_EQ(Round(366, false), 2);
   EXPECT_TRUE(wishes_.empty());
 }
 
@@ -345,9 +409,9 @@ TEST_F(LayersTest, ALayerThatIsTooHighIsBetterThanNone) {
   ASSERT_TRUE(Select(0).ok());
   EXPECT_EQ(Round(0, true, {2}), 2);
   EXPECT_EQ(Round(10, true, {1}), 1);
-  EXPECT_EQ(Round(20, false, {0}), -1);
+  EXPECT_EQ(Round(320, false, {0}), -1);
   EXPECT_TRUE(Wished(0));
-  EXPECT_EQ(Round(30, true, {0}), 0);
+  EXPECT_EQ(Round(330, true, {0}), 0);
 }
 
 TEST_F(LayersTest, SelectingMovesTheSlotAtTheNextKeyframe) {
@@ -359,7 +423,8 @@ TEST_F(LayersTest, SelectingMovesTheSlotAtTheNextKeyframe) {
   EXPECT_EQ(Round(99, false), 1);
   ASSERT_TRUE(Select(255).ok());
   EXPECT_EQ(Round(120, true), 2);
-  EXPECT_EQ(router_.Select({{PeerId(8), 0}, 1}, out_).message(), "slot 0 of peer 8 not found");
+  EXPECT_EQ(router_.Select({{PeerId(8), 0}, 1}, At(0), out_).message(),
+            "slot 0 of peer 8 not found");
 }
 
 TEST_F(LayersTest, NumbersContinueOverALayerSwitch) {
@@ -371,15 +436,15 @@ TEST_F(LayersTest, NumbersContinueOverALayerSwitch) {
 
 TEST_F(LayersTest, AKeyframeWishIsOfTheLayerInUse) {
   out_.Clear();
-  router_.OnKeyframeRequest(kPicture, out_);
+  router_.OnKeyframeRequest(kPicture, At(0), out_);
   EXPECT_EQ(out_.wishes.at(0).layer, 2);
   Round(0, true, {1});
   out_.Clear();
-  router_.OnKeyframeRequest(kPicture, out_);
+  router_.OnKeyframeRequest(kPicture, At(0), out_);
   EXPECT_EQ(out_.wishes.at(0).layer, 1);
   out_.Clear();
-  router_.OnKeyframeRequest(kSound, out_);
-  router_.OnKeyframeRequest({PeerId(77), 0}, out_);
+  router_.OnKeyframeRequest(kSound, At(0), out_);
+  router_.OnKeyframeRequest({PeerId(77), 0}, At(0), out_);
   EXPECT_TRUE(out_.wishes.empty());
 }
 
@@ -536,10 +601,10 @@ TEST_F(RouterTest, EveryCopyIsDeliveredOrDropped) {
         Assign(slot, FeedId()).IgnoreError();
         break;
       case 2:
-        router_.OpenSlotsOf(slot.peer, out_);
+        router_.OpenSlotsOf(slot.peer, At(0), out_);
         break;
       case 3:
-        router_.Select({slot, static_cast<uint8_t>(rng.Below(4))}, out_).IgnoreError();
+        router_.Select({slot, static_cast<uint8_t>(rng.Below(4))}, At(0), out_).IgnoreError();
         break;
       case 4:
         router_.AddRelay(feed, 1).IgnoreError();

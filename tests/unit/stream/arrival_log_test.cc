@@ -218,6 +218,33 @@ TEST(ArrivalLog, AHandOverReportsWhatTheFormerOwnerHadNotReportedYet) {
   EXPECT_EQ(learned.missing.size(), 2u) << "5 and 6 came to nobody";
 }
 
+// SRTP does not know any more what it has seen, so somebody may send it in again.
+TEST(ArrivalLog, WhatComesAgainAfterARestoreDidNotArriveThen) {
+  for (const bool after_fault : {false, true}) {
+    ArrivalLog log;
+    Learned learned;
+    for (uint16_t i = 10; i < 20; ++i) log.OnPacket(i, At(i * 1000));
+    ASSERT_TRUE(Write(log, At(100'000), learned));
+    log.OnPacket(20, At(110'000));
+    auto restored = ReadArchive<ArrivalLog>(WriteArchive(log, At(120'000)), At(120'000));
+    ASSERT_TRUE(restored);
+    if (after_fault) {
+      restored->ForgetUnreported();
+    } else {
+      restored->OnHandOver();
+    }
+    Learned since;
+    restored->OnPacket(15, At(130'000));
+    restored->OnPacket(16, At(140'000));
+    restored->OnPacket(21, At(150'000));
+    ASSERT_TRUE(Write(*restored, At(300'000), since));
+    EXPECT_FALSE(since.received.contains(15));
+    EXPECT_FALSE(since.received.contains(16));
+    EXPECT_TRUE(since.received.contains(21));
+    EXPECT_TRUE(since.missing.empty());
+  }
+}
+
 TEST(ArrivalLog, FeedbackDecodesBackToTheArrivals) {
   Rng rng(22);
   for (int round = 0; round < 40; ++round) {

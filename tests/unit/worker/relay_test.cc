@@ -24,7 +24,7 @@ rtp::TrackPacket Source(PacketPool& pool, const Bytes& payload, const Bytes& dep
   packet.codec = {rtp::CodecType::kAv1, 2, 1};
   packet.layer = 3;
   packet.marker = true;
-  packet.first_of_stream = true;
+  packet.generation = 9;
   packet.sequence = (int64_t{1} << 40) + 5;
   packet.timestamp = -7;
   packet.received = Timestamp::FromNanos(77);
@@ -59,7 +59,7 @@ TEST(Relay, APacketArrivesAsItWasAndInAPacketOfItsOwn) {
   EXPECT_EQ(packet->codec, (rtp::Codec{rtp::CodecType::kAv1, 2, 1}));
   EXPECT_EQ(packet->layer, 3);
   EXPECT_TRUE(packet->marker);
-  EXPECT_TRUE(packet->first_of_stream);
+  EXPECT_EQ(packet->generation, 9u);
   EXPECT_EQ(packet->sequence, (int64_t{1} << 40) + 5);
   EXPECT_EQ(packet->timestamp, -7);
   EXPECT_EQ(packet->received, Timestamp::FromNanos(77));

@@ -46,6 +46,35 @@ TEST(SpscRing, AReservedSlotIsNotSeenBeforeItIsCommitted) {
   EXPECT_EQ(*ring.Front(), 7);
 }
 
+struct Counted {
+  Counted() { ++alive; }
+  ~Counted() { --alive; }
+  static inline int alive = 0;
+};
+
+// A node of many workers has a ring for each ordered pair of them; most stay empty.
+TEST(SpscRing, ASlotThatWasNeverUsedIsNeverTouched) {
+  {
+    SpscRing<Counted> ring(64);
+    EXPECT_EQ(Counted::alive, 0);
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_NE(ring.Reserve(), nullptr);
+      ASSERT_NE(ring.Reserve(), nullptr);  // Not committed: the same slot.
+      ring.Commit();
+    }
+    EXPECT_EQ(Counted::alive, 3);
+    EXPECT_EQ(ring.size(), 3u);
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_NE(ring.Reserve(), nullptr);
+      ring.Commit();
+      ASSERT_NE(ring.Front(), nullptr);
+      ring.Release();
+    }
+    EXPECT_EQ(Counted::alive, 64);
+  }
+  EXPECT_EQ(Counted::alive, 0);
+}
+
 TEST(SpscRing, MovesWhatCannotBeCopied) {
   SpscRing<std::unique_ptr<int>> ring(2);
   ASSERT_TRUE(ring.Push(std::make_unique<int>(5)));

@@ -60,16 +60,21 @@ class Client {
   const ClientAddress& address() const { return transport_.identity().address; }
 
   // The next H.264 packet; a keyframe is an SPS.
-  Bytes Rtp(bool key) {
-    Bytes plain(60);
+  Bytes Rtp(bool key, size_t size = 60) {
+    Bytes plain(size);
     const size_t head = rtp::WriteHeader({.marker = true,
                                           .payload_type = 100,
                                           .sequence = sequence_++,
                                           .timestamp = timestamp_ += 3000,
-                                          .ssrc = 50},
+                                          .ssrc = ssrc_},
                                          {}, {}, plain, nullptr);
     plain[head] = key ? 0x67 : 0x41;
     return Protected([&](sim::ClientOutput& out) { transport_.SendRtp(plain, out); });
+  }
+  // Sends by another SSRC and with lower numbers from here on.
+  void Restart() {
+    ++ssrc_;
+    sequence_ = 1;
   }
   template <typename F>
   Bytes Rtcp(F&& write) {
@@ -89,6 +94,7 @@ class Client {
 
   sim::ClientTransport transport_;
   sfu::CreatePeer create_;
+  uint32_t ssrc_ = 50;
   uint16_t sequence_ = 1;
   uint32_t timestamp_ = 0;
 };

@@ -99,6 +99,21 @@ TEST_F(WorkerRestoreTest, PeersInTheirHandshakeAreLeftOutWithAllThatIsTheirs) {
   EXPECT_EQ(site_.Take(doctor_).rtp, 1u);
 }
 
+// Whose an address is, and since when it has been quiet there, is state.
+TEST_F(WorkerRestoreTest, AddressesStayWithTheirOwners) {
+  Client next(PeerId(3), FeedId(9));
+  next.transport().MoveTo(room_.address(), At(0));
+  site_.Join(next, At(4'000));  // The room has been silent.
+  site_.Receive(next.address(), next.Rtp(true), At(6'000));
+  ASSERT_TRUE(Restore(site_.worker().Export(), RestoreMode::kExact, At(6'050)).ok());
+  site_.Receive(next.address(), next.Rtp(false), At(6'060));
+  EXPECT_EQ(site_.worker().Report().peers.at(2).received.at(0).counters.packets, 2u);
+  site_.Receive(doctor_.address(), next.transport().MakeCheck(true), At(6'070));
+  EXPECT_EQ(site_.Dropped(DropReason::kAddressInUse), 0u);  // The doctor was last heard at 0.
+  site_.Check(room_, At(8'000));
+  EXPECT_EQ(site_.Dropped(DropReason::kAddressInUse), 1u);
+}
+
 TEST_F(WorkerRestoreTest, StateThatContradictsItselfIsRefused) {
   const WorkerState good = site_.worker().Export();
   const auto refused = [&](auto change) {
@@ -116,7 +131,23 @@ TEST_F(WorkerRestoreTest, StateThatContradictsItselfIsRefused) {
   EXPECT_TRUE(refused([](auto& s) { s.router.feeds[0].relays = {1}; }));
   EXPECT_TRUE(refused([](auto& s) { s.remote_feeds.push_back({kFeed, 1}); }));
   EXPECT_TRUE(refused([](auto& s) { s.peers[0].publishes = FeedId(); }));
+  EXPECT_TRUE(refused([](auto& s) { s.peers[0].addresses.push_back(s.peers[1].addresses[0]); }));
+  EXPECT_TRUE(refused([](auto& s) { s.peers[0].addresses.push_back(s.peers[0].addresses[0]); }));
   EXPECT_TRUE(refused([](auto& s) { s.peers[1].peer.sender.streams.clear(); }));
+  // Tracks of no feed, a feed of no tracks, a feed of two peers.
+  EXPECT_TRUE(refused([](auto& s) {
+    s.peers[0].publishes = FeedId();
+    s.router.feeds.clear();
+  }));
+  EXPECT_TRUE(refused([](auto& s) {
+    s.router.feeds.push_back(s.router.feeds[0]);
+    s.router.feeds[1].parameters.feed = s.peers[1].publishes = FeedId(8);
+  }));
+  EXPECT_TRUE(refused([](auto& s) {
+    s.peers[1].publishes = kFeed;
+    s.peers[1].peer.media.receive = s.peers[0].peer.media.receive;
+    s.peers[1].peer.receiver = s.peers[0].peer.receiver;
+  }));
   EXPECT_TRUE(refused([](auto& s) { s.peers[0].peer.receiver.tracks.clear(); }));
 }
 

@@ -220,26 +220,75 @@ TEST(Worker, ANewAddressIsTakenAlongByACheck) {
   EXPECT_EQ(site.worker().Report().peers[0].selected, next);
 }
 
-TEST(Worker, AFiveTupleBelongsToWhoeverCheckedFromItLast) {
+uint64_t PacketsOf(Site& site, size_t peer) {
+  const auto received = site.worker().Report().peers[peer].received;
+  return received.empty() ? 0 : received[0].counters.packets;
+}
+
+// Who was let in cannot take another's address away with a check that seems to come from there.
+TEST(Worker, AForgedCheckOfAnotherPeerDoesNotMoveALiveAddress) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client enemy(PeerId(2), FeedId());
+  site.Join(room);
+  site.Join(enemy);
+  site.Receive(room.address(), room.Rtp(true), At(2'000));
+  site.Take(enemy);
+  site.out().binds.clear();
+  for (int64_t ms = 2'001; ms < 4'999; ms += 500) {
+    site.Receive(room.address(), enemy.transport().MakeCheck(true), At(ms));
+  }
+  EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 6u);
+  EXPECT_TRUE(site.out().outbox.empty());
+  EXPECT_TRUE(site.out().binds.empty());
+  EXPECT_EQ(site.worker().Report().peers[1].selected, enemy.address());
+  site.Receive(room.address(), room.Rtp(false), At(4'999));
+  EXPECT_EQ(PacketsOf(site, 0), 2u);
+  // Its own checks keep it as well as its media does.
+  site.Check(room, At(7'500));
+  site.Receive(room.address(), enemy.transport().MakeCheck(true), At(10'000));
+  EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 7u);
+  // The thief's end takes nothing along.
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{enemy.peer()}, At(10'100)).ok());
+  site.Receive(room.address(), room.Rtp(false), At(10'200));
+  EXPECT_EQ(PacketsOf(site, 0), 3u);
+  EXPECT_TRUE(site.Balances());
+}
+
+TEST(Worker, AnAddressWhoseOwnerFellSilentGoesToWhoeverChecksFromIt) {
   Site site;
   Client room(PeerId(1), kFeed);
   Client other(PeerId(2), FeedId(8));
   site.Join(room);
   other.transport().MoveTo(room.address(), At(0));
-  site.Join(other, At(10));
-  const auto packets_of = [&site](size_t i) {
-    const auto received = site.worker().Report().peers[i].received;
-    return received.empty() ? 0 : received[0].counters.packets;
-  };
-  site.Receive(room.address(), other.Rtp(true), At(11));
-  EXPECT_EQ(packets_of(1), 1u);
-  // The first one is there after all.
-  site.Check(room, At(20));
-  site.Receive(room.address(), room.Rtp(true), At(21));
-  EXPECT_EQ(packets_of(0), 1u);
-  ASSERT_TRUE(site.Apply(sfu::ClosePeer{other.peer()}).ok());
-  site.Receive(room.address(), room.Rtp(false), At(22));
-  EXPECT_EQ(packets_of(0), 2u);
+  site.Join(other, At(2'999));
+  EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 1u);
+  site.Check(other, At(3'000));
+  site.Receive(room.address(), other.Rtp(true), At(3'001));
+  EXPECT_EQ(PacketsOf(site, 1), 1u);
+  // The end of the one before leaves it where it is, and the end of its owner hands it to nobody.
+  site.out().binds.clear();
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{room.peer()}, At(3'002)).ok());
+  EXPECT_TRUE(site.out().binds.empty());
+  site.Receive(room.address(), other.Rtp(false), At(3'003));
+  EXPECT_EQ(PacketsOf(site, 0), 2u);
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{other.peer()}, At(3'004)).ok());
+  ASSERT_EQ(site.out().binds.size(), 1u);
+  EXPECT_FALSE(site.out().binds[0].bind);
+}
+
+TEST(Worker, ACloseFreesTheAddressAtOnce) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client again(PeerId(2), kFeed);
+  site.Join(room);
+  site.Receive(room.address(), room.Rtp(true), At(100));
+  again.transport().MoveTo(room.address(), At(100));
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{room.peer()}, At(101)).ok());
+  site.Join(again, At(102));
+  site.Receive(room.address(), again.Rtp(true), At(103));
+  EXPECT_EQ(PacketsOf(site, 0), 1u);
+  EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 0u);
 }
 
 TEST(Worker, DuringAnIceRestartBothUfragsFindThePeer) {
@@ -308,6 +357,19 @@ TEST(Worker, AnExhaustedPoolDoesNotHoldTheTurn) {
   taken.clear();
   site.worker().HandleTimers(site.worker().NextDeadline(), site.out());
   EXPECT_EQ(site.Take(room).rtcp, 1u);
+}
+
+TEST(Worker, WhatPeersCouldNotSendStaysCountedWhenTheyAreGone) {
+  Site site({.packets = 8});
+  Client room(PeerId(1), kFeed);
+  site.Join(room);
+  std::vector<PacketRef> taken;
+  while (PacketRef packet = site.worker().pool().Take()) taken.push_back(std::move(packet));
+  ASSERT_TRUE(site.Apply(sfu::RequestKeyframe{kFeed}, At(400)).ok());
+  const uint64_t dropped = site.worker().Report().send_drops.Get(DropReason::kPoolExhausted);
+  EXPECT_GT(dropped, 0u);
+  ASSERT_TRUE(site.Apply(sfu::ClosePeer{room.peer()}, At(401)).ok());
+  EXPECT_EQ(site.worker().Report().send_drops.Get(DropReason::kPoolExhausted), dropped);
 }
 
 TEST(Worker, ADatagramThatEndsItsPeerIsCounted) {
@@ -392,6 +454,67 @@ TEST_F(TwoWorkersTest, AFullRingDropsAndCounts) {
   while (there_.worker().HandleRelays(100, At(1), there_.out())) {
   }
   EXPECT_EQ(there_.worker().Report().counters.relayed_in, RelayLink::kPackets);
+}
+
+TEST_F(TwoWorkersTest, AStreamWhoseFirstPacketWasLostBetweenWorkersIsForwarded) {
+  Publish(true, At(0));
+  EXPECT_EQ(there_.Take(doctor_).rtp, 1u);
+  for (size_t i = 0; i < RelayLink::kPackets; ++i) {
+    here_.Receive(room_.address(), room_.Rtp(false), At(1));
+  }
+  room_.Restart();
+  here_.Receive(room_.address(), room_.Rtp(true), At(2));
+  EXPECT_EQ(here_.worker().Report().counters.egress_drops.Get(DropReason::kQueueFull), 1u);
+  while (there_.worker().HandleRelays(100, At(2), there_.out())) {
+  }
+  there_.Take(doctor_);
+  Publish(true, At(50));
+  EXPECT_EQ(there_.Take(doctor_).rtp, 1u);
+  Publish(false, At(90));
+  EXPECT_EQ(there_.Take(doctor_).rtp, 1u);
+}
+
+TEST_F(TwoWorkersTest, AWishThatWasLostBetweenWorkersIsMadeAgain) {
+  while (mesh_.Link(1, 0).notes.Push(RelayedWish{FeedId(99)})) {
+  }
+  there_.Receive(doctor_.address(),
+                 doctor_.Rtcp([](ByteWriter& out) { rtp::WritePli(5, 1000, out); }), At(400));
+  EXPECT_EQ(there_.worker().Report().counters.relay_drops.Get(DropReason::kQueueFull), 1u);
+  Publish(false, At(800));
+  here_.Take(room_);
+  Publish(false, At(1200));
+  EXPECT_EQ(here_.Take(room_).rtcp, 1u);
+}
+
+// The limit is of the call, not of each link, and the links take turns.
+TEST(Worker, RelaysOfManyWorkersAreTakenFairlyAndWithinTheLimit) {
+  RelayMesh mesh(4);
+  Site site({.index = 1}, &mesh);
+  const auto fill = [&mesh](uint32_t from, int packets) {
+    for (int i = 0; i < packets; ++i) {
+      RelayedPacket* slot = mesh.Link(from, 1).packets.Reserve();
+      ASSERT_NE(slot, nullptr);
+      ASSERT_TRUE(ToRelayed(FeedId(from), {}, *slot));
+      mesh.Link(from, 1).packets.Commit();
+    }
+  };
+  fill(0, 20);
+  fill(2, 7);
+  fill(3, 3);
+  const auto left = [&mesh](uint32_t from) { return mesh.Link(from, 1).packets.size(); };
+  const auto arrived = [&site] {
+    return site.worker().counters().relay_drops.Get(DropReason::kNoSubscriber);
+  };
+  EXPECT_TRUE(site.worker().HandleRelays(5, At(0), site.out()));
+  EXPECT_EQ(arrived(), 5u);
+  EXPECT_EQ(left(0), 15u);
+  EXPECT_TRUE(site.worker().HandleRelays(5, At(0), site.out()));
+  EXPECT_EQ(left(2), 2u);
+  EXPECT_TRUE(site.worker().HandleRelays(5, At(0), site.out()));
+  EXPECT_EQ(left(3), 0u);
+  EXPECT_EQ(left(0), 13u);
+  EXPECT_FALSE(site.worker().HandleRelays(100, At(0), site.out()));
+  EXPECT_EQ(arrived(), 30u);
 }
 
 TEST_F(TwoWorkersTest, WhatArrivesAfterADetachIsDropped) {
