@@ -62,6 +62,8 @@ std::string_view ToString(DropReason reason) {
       return "edge_unsupported";
     case DropReason::kDraining:
       return "draining";
+    case DropReason::kStunReplay:
+      return "stun_replay";
     case DropReason::kAddressInUse:
       return "address_in_use";
     case DropReason::kCount:

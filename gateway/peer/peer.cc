@@ -59,6 +59,7 @@ void Peer::Connect(const transport::SrtpKeys& keys) {
   for (const MediaReceiver::Route& route : receiver_.routes()) {
     srtp_receiver_->AddStream(route.ssrc);
   }
+  ice_.OnConnected();
   SetPhase(Phase::kConnected);
 }
 
@@ -94,6 +95,9 @@ std::optional<DropReason> Peer::HandleDtls(Packet& packet, const ClientAddress& 
       // Once only: a second SRTP session with the same keys would use every index again.
       if (phase_ != Phase::kConnecting) return DropReason::kDtlsError;
       Connect(*dtls_->keys());
+      // The client's Finished is the one record of DTLS that proves where the client is: what comes
+      // later are repetitions of it, which anyone can send, and the close_notify.
+      ice_.OnAuthentic(from, now);
       next_report_ = now + kReportInterval / 4;
       return std::nullopt;
     case transport::DtlsSession::Result::kClosed:
@@ -120,7 +124,7 @@ void Peer::SendDtls(const transport::Datagrams& flight, const ClientAddress& to,
   }
 }
 
-std::optional<DropReason> Peer::HandleRtp(PacketRef packet, Timestamp received,
+std::optional<DropReason> Peer::HandleRtp(PacketRef packet, const Arrival& arrival,
                                           rtp::TrackPacket& out) {
   if (srtp_receiver_ == nullptr) return DropReason::kDtlsNotReady;
   if (receiver_.empty()) return DropReason::kUnknownSsrc;
@@ -129,16 +133,22 @@ std::optional<DropReason> Peer::HandleRtp(PacketRef packet, Timestamp received,
   const auto dropped = srtp_receiver_->HasStream(ssrc) ? srtp_receiver_->UnprotectRtp(*packet)
                                                        : srtp_receiver_->TryUnprotectRtp(*packet);
   if (dropped) return dropped;
-  return receiver_.Accept(std::move(packet), received, out);
+  const auto refused = receiver_.Accept(std::move(packet), arrival.received, out);
+  // After a restore SRTP's replay window has holes that the stream's has not.
+  if (refused != DropReason::kDuplicate && refused != DropReason::kTooOld) {
+    ice_.OnAuthentic(arrival.from, arrival.received);
+  }
+  return refused;
 }
 
-std::optional<DropReason> Peer::HandleRtcp(Packet& packet, Timestamp received, Timestamp now,
+std::optional<DropReason> Peer::HandleRtcp(Packet& packet, const Arrival& arrival, Timestamp now,
                                            RtcpOutcome& outcome, Outbox& out) {
   if (srtp_receiver_ == nullptr) return DropReason::kDtlsNotReady;
   if (const auto dropped = srtp_receiver_->UnprotectRtcp(packet)) return dropped;
+  ice_.OnAuthentic(arrival.from, arrival.received);
   rtp::RtcpReader reader(packet.bytes());
   while (const std::optional<rtp::RtcpPacket> rtcp = reader.Next()) {
-    HandleRtcpPacket(*rtcp, received, now, outcome, out);
+    HandleRtcpPacket(*rtcp, arrival.received, now, outcome, out);
   }
   if (reader.malformed()) return DropReason::kRtcpMalformed;
   return std::nullopt;
@@ -221,6 +231,7 @@ void Peer::RequestKeyframe(uint8_t layer, Timestamp now, Outbox& out) {
 }
 
 void Peer::HandleTimers(Timestamp now, Outbox& out) {
+  ice_.HandleTimeout(now);
   if (ice_.ConsentExpired(now)) {
     SetPhase(Phase::kExpired);
     return;

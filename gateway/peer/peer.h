@@ -47,6 +47,12 @@ struct PeerParameters {
   std::optional<transport::SrtpKeys> keys;
 };
 
+// Where and when a datagram came in.
+struct Arrival {
+  ClientAddress from;
+  Timestamp received;  // Kernel receive stamp.
+};
+
 // What a client's RTCP asked of others.
 struct RtcpOutcome {
   uint64_t keyframe_tracks = 0;  // Bit n: a keyframe for send track n.
@@ -89,9 +95,10 @@ class Peer {
   std::optional<DropReason> HandleDtls(Packet& packet, const ClientAddress& from, Timestamp now,
                                        Outbox& out);
   // Authenticates and decrypts an RTP datagram in place, then passes it through its stream.
-  std::optional<DropReason> HandleRtp(PacketRef packet, Timestamp received, rtp::TrackPacket& out);
+  std::optional<DropReason> HandleRtp(PacketRef packet, const Arrival& arrival,
+                                      rtp::TrackPacket& out);
   // Retransmissions go straight to `out`; what concerns others is in `outcome`.
-  std::optional<DropReason> HandleRtcp(Packet& packet, Timestamp received, Timestamp now,
+  std::optional<DropReason> HandleRtcp(Packet& packet, const Arrival& arrival, Timestamp now,
                                        RtcpOutcome& outcome, Outbox& out);
 
   // ---- Stop 5: what goes to the client. ----

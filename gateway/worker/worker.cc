@@ -82,7 +82,8 @@ void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOu
   switch (kind) {
     case transport::DatagramKind::kRtp: {
       // Stop 3, stream (inside HandleRtp): duplicates, RTX, losses, arrival times, keyframe?
-      dropped = entry->peer->HandleRtp(std::move(datagram.packet), datagram.receive_time, packet_);
+      dropped = entry->peer->HandleRtp(std::move(datagram.packet),
+                                       {datagram.client, datagram.receive_time}, packet_);
       if (dropped) break;
       owner->heard_at = now;
       ++counters_.track_packets;
@@ -254,7 +255,7 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
   }
   ++counters_.stun;
   // Also when another peer was found behind this 5-tuple meanwhile, and has fallen silent.
-  if (outcome.newly_validated || IsMisbound(*entry, datagram.client)) {
+  if (outcome.newly_validated || (outcome.authentic && IsMisbound(*entry, datagram.client))) {
     UnbindStale(*entry, out);
     Bind(*entry, datagram.client, now, out);
     OpenIfConnected(*entry, now, out);
@@ -286,8 +287,8 @@ void Worker::OpenIfConnected(Entry& entry, Timestamp now, TurnOutput& out) {
 std::optional<DropReason> Worker::HandleRtcp(Entry& entry, io::InboundDatagram& datagram,
                                              Timestamp now, TurnOutput& out) {
   rtcp_.Clear();
-  const auto dropped =
-      entry.peer->HandleRtcp(*datagram.packet, datagram.receive_time, now, rtcp_, out.outbox);
+  const auto dropped = entry.peer->HandleRtcp(
+      *datagram.packet, {datagram.client, datagram.receive_time}, now, rtcp_, out.outbox);
   for (uint8_t track = 0; rtcp_.keyframe_tracks >> track != 0; ++track) {
     if ((rtcp_.keyframe_tracks >> track & 1) != 0) {
       router_.OnKeyframeRequest({entry.peer->id(), track}, now, routed_);

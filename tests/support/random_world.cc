@@ -13,7 +13,8 @@ namespace {
 constexpr TimeDelta kStart = TimeDelta::Millis(400);
 constexpr TimeDelta kLeastBusy = TimeDelta::Millis(2500);
 constexpr TimeDelta kMostBusy = TimeDelta::Millis(4500);
-constexpr TimeDelta kCalm = TimeDelta::Millis(2500);
+// A client that moved, and says nothing but checks, is followed after ice::IceLiteAgent::kSilence.
+constexpr TimeDelta kCalm = TimeDelta::Millis(4000);
 
 LinkModel RandomLink(Rng& rng) {
   LinkModel link;
@@ -233,8 +234,8 @@ class RandomWorld {
     switch (rng_.Below(4)) {
       case 0:  // Replayed, or delivered at last.
         return world_.Inject(worker, own, bytes, peer);
-      case 1:  // Replayed from elsewhere. A check would be authentic there (RFC 8445, 19.2).
-        if (bytes[0] >= 64) world_.Inject(worker, other, bytes);
+      case 1:  // Replayed from elsewhere. A check that never arrived would be new (RFC 8445, 19.2).
+        if (bytes[0] >= 64 || world_.HasArrived(bytes)) world_.Inject(worker, other, bytes);
         return;
       case 2:  // Cut short.
         bytes.resize(rng_.Below(bytes.size()));

@@ -218,7 +218,7 @@ void World::Flush(uint32_t index) {
   }
   node.out.relayed_to = 0;
   for (const worker::BindChange& bind : node.out.binds) {
-    if (bind.bind && !owners_.contains(bind.client)) {
+    if (bind.bind && !owners_.contains(bind.client) && !strangers_.contains(bind.client)) {
       findings_.Add(now_, "an address was bound that no client has");
     }
   }
@@ -462,6 +462,7 @@ void World::Send(Client& client, ClientOutput& out) {
 
 void World::Inject(uint32_t worker, const ClientAddress& from, std::vector<uint8_t> bytes,
                    PeerId origin) {
+  if (!owners_.contains(from)) strangers_.insert(from);
   Event event;
   event.worker = worker;
   event.from = origin;
@@ -481,6 +482,7 @@ void World::Deliver(const Event& event) {
   if (down_ || event.bytes.size() > Packet::kMaxReceived) return;
   PacketRef packet = node.worker->pool().Take();
   if (!packet) return;
+  arrived_.insert(HashOf(event.bytes));
   std::copy(event.bytes.begin(), event.bytes.end(), packet->data.begin());
   packet->size = static_cast<uint16_t>(event.bytes.size());
   io::InboundDatagram datagram{.client = event.address,
@@ -515,6 +517,11 @@ void World::Watch(uint32_t, OutboundDatagram& datagram) {
   hash_ = HashOf({reinterpret_cast<const uint8_t*>(&instant), sizeof instant}, hash_);
   hash_ = HashOf(bytes, hash_);
   const auto owner = owners_.find(datagram.client);
+  // A check that is new is answered wherever it comes from: its sender is authentic.
+  if (owner == owners_.end() && strangers_.contains(datagram.client) &&
+      transport::Classify(bytes) == transport::DatagramKind::kStun) {
+    return;
+  }
   if (owner == owners_.end()) {
     return findings_.Add(now_,
                          "a datagram to " + datagram.client.ToString() + ", which proved nothing");

@@ -97,6 +97,8 @@ class World {
               PeerId origin = PeerId());
   // A datagram that the client really sent, some time ago; empty if it has sent none.
   std::vector<uint8_t> Recorded(PeerId peer, uint64_t which) const;
+  // Whether the gateway has had these bytes, from whomever.
+  bool HasArrived(std::span<const uint8_t> bytes) const { return arrived_.contains(HashOf(bytes)); }
 
   // ---- Time. ----
   void RunFor(TimeDelta span);
@@ -222,6 +224,8 @@ class World {
   std::vector<Node> nodes_;
   std::map<PeerId, Client> clients_;
   std::map<ClientAddress, PeerId> owners_;
+  std::set<ClientAddress> strangers_;  // Addresses that only injected datagrams came from.
+  std::set<uint64_t> arrived_;         // Hashes of datagrams.
   std::map<FeedId, PeerId> publishers_;
   std::map<sfu::SlotKey, Assignment> assignments_;
   std::set<std::pair<FeedId, uint32_t>> attached_;

@@ -90,6 +90,7 @@ class PeerTest : public testing::Test {
     return *std::move(dtls);
   }
 
+  Arrival From(Timestamp now) const { return {client_->identity().address, now}; }
   PacketRef Wrap(const Bytes& bytes) {
     PacketRef packet = pool_.Take();
     std::copy(bytes.begin(), bytes.end(), packet->data.begin());
@@ -106,7 +107,7 @@ class PeerTest : public testing::Test {
     sim::ClientOutput sent;
     client_->SendRtcp(plain, sent);
     rtcp_.Clear();
-    return peer_->HandleRtcp(*Wrap(sent[0].bytes), now, now, rtcp_, outbox_);
+    return peer_->HandleRtcp(*Wrap(sent[0].bytes), From(now), now, rtcp_, outbox_);
   }
   template <typename F>
   static Bytes Rtcp(F&& write) {
@@ -119,7 +120,7 @@ class PeerTest : public testing::Test {
   }
   std::optional<DropReason> FromClient(const Bytes& bytes, Timestamp now) {
     last_rtp_ = bytes;
-    const auto dropped = peer_->HandleRtp(Wrap(bytes), now, packet_);
+    const auto dropped = peer_->HandleRtp(Wrap(bytes), From(now), packet_);
     packet_.packet.Reset();
     return dropped;
   }
@@ -198,7 +199,7 @@ TEST_F(PeerTest, PacketsOfAnotherKeyAreRefused) {
   forged[0] = 0x80;
   forged[11] = 50;
   forged[8] = forged[9] = forged[10] = 0;
-  EXPECT_EQ(peer_->HandleRtp(Wrap(forged), At(2), packet_), DropReason::kSrtpAuth);
+  EXPECT_EQ(peer_->HandleRtp(Wrap(forged), From(At(2)), packet_), DropReason::kSrtpAuth);
   EXPECT_FALSE(ClientRtp(2, At(3)));
 }
 
@@ -219,7 +220,7 @@ TEST_F(PeerTest, FeedbackIsReducedInSizeWhereNegotiatedAndElseACompound) {
     ASSERT_NE(nack, nullptr);
     EXPECT_EQ(nack->sender_ssrc, kLocalSsrc);
     EXPECT_EQ(nack->media_ssrc, 50u);
-    EXPECT_EQ(peer_->HandleRtcp(*Wrap({0x81, 205, 0, 1}), At(6), At(6), rtcp_, outbox_),
+    EXPECT_EQ(peer_->HandleRtcp(*Wrap({0x81, 205, 0, 1}), From(At(6)), At(6), rtcp_, outbox_),
               DropReason::kMalformed);
   }
 }
@@ -393,7 +394,7 @@ TEST_F(PeerTest, AHandshakeThatNeverEndsIsGivenUp) {
             At(0));
   EXPECT_EQ(peer.phase(), Peer::Phase::kConnecting);
   EXPECT_EQ(peer.NextDeadline(), At(30'000));
-  EXPECT_EQ(peer.HandleRtp(Wrap(Bytes(40, 0x80)), At(1), packet_), DropReason::kDtlsNotReady);
+  EXPECT_EQ(peer.HandleRtp(Wrap(Bytes(40, 0x80)), From(At(1)), packet_), DropReason::kDtlsNotReady);
   EXPECT_FALSE(peer.Export());
   peer.HandleTimers(At(30'000), outbox_);
   EXPECT_EQ(peer.phase(), Peer::Phase::kConnectTimeout);

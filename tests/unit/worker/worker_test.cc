@@ -291,6 +291,45 @@ TEST(Worker, ACloseFreesTheAddressAtOnce) {
   EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 0u);
 }
 
+// What an on-looker can do with a check is: send it again, or send one that never arrived.
+TEST(Worker, AReplayedCheckFromElsewhereMovesNoMedia) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client doctor(PeerId(2), FeedId());
+  const ClientAddress victim = ClientAddress::V4(203, 0, 113, 66, 53);
+  site.Join(room);
+  site.Join(doctor);
+  ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+  site.Receive(room.address(), room.Rtp(true), At(5));
+  const Bytes check = doctor.transport().MakeCheck(true);
+  site.Receive(doctor.address(), check, At(6));
+  site.out().outbox.Clear();
+  site.out().binds.clear();
+
+  site.Receive(victim, check, At(300));
+  EXPECT_TRUE(site.out().outbox.empty());
+  EXPECT_TRUE(site.out().binds.empty());
+  EXPECT_EQ(site.Dropped(DropReason::kStunReplay), 1u);
+  const Bytes held_back = doctor.transport().MakeCheck(true);
+  site.Receive(victim, held_back, At(301));
+  site.out().outbox.Clear();
+  site.Receive(room.address(), room.Rtp(false), At(302));
+  EXPECT_EQ(site.Take(doctor).rtp, 1u);
+
+  // The client itself is followed with its first packet.
+  doctor.transport().MoveTo(ClientAddress::V4(192, 0, 2, 99, 7000), At(400));
+  site.Check(doctor, At(400));
+  site.out().outbox.Clear();
+  const Bytes report = doctor.Rtcp([](ByteWriter& out) { rtp::WriteReceiverReport(5, {}, out); });
+  site.Receive(victim, report, At(401));
+  site.Receive(victim, report, At(402));
+  site.Receive(doctor.address(),
+               doctor.Rtcp([](ByteWriter& out) { rtp::WriteReceiverReport(5, {}, out); }), At(403));
+  site.out().outbox.Clear();
+  site.Receive(room.address(), room.Rtp(false), At(404));
+  EXPECT_EQ(site.Take(doctor).rtp, 1u);
+}
+
 TEST(Worker, DuringAnIceRestartBothUfragsFindThePeer) {
   Site site;
   Client room(PeerId(1), kFeed);
