@@ -180,6 +180,41 @@ TEST_F(HostileScenario, ForgedChecksTakeNobodysAddress) {
   ExpectUndisturbed();
 }
 
+// A viewer loses some packets of a publisher that leaves numbers out with each picture; every
+// checker watches, and afterwards the slot carries another feed as if nothing had been.
+TEST_F(HostileScenario, APublisherThatLeapsHarmsNobodyWhoWatchesIt) {
+  for (const int64_t most : {1'000, 30'000}) {
+    World world({.seed = SeedOr(43)});
+    HostilePublisher& enemy = world.AddHostilePublisher({}, Near());
+    ScriptedPublisher& other = world.AddPublisher({}, Near());
+    ScriptedSubscriber& subscriber =
+        world.AddSubscriber({.slots = {{.kind = rtp::MediaKind::kAudio}, {}}}, Near());
+    world.RunFor(TimeDelta::Millis(200));
+    const auto assign = [&](FeedId feed) {
+      for (uint8_t slot = 0; slot < 2; ++slot) {
+        ASSERT_TRUE(world.Assign({subscriber.peer(), slot}, feed).ok());
+      }
+      world.RunFor(TimeDelta::Seconds(1));
+    };
+    assign(enemy.options().feed);
+    enemy.Begin(most);
+    world.RunFor(TimeDelta::Seconds(2));
+    EXPECT_GT(world.slot({subscriber.peer(), 1}).switches(), 10u);
+    Paths dead = Near();
+    dead.down.loss_in_good = dead.down.loss_in_bad = 1;
+    world.SetPaths(subscriber.peer(), dead);
+    world.RunFor(TimeDelta::Seconds(2));
+    world.SetPaths(subscriber.peer(), Near());
+    assign(other.options().feed);
+    EXPECT_EQ(subscriber.transport().refused(), 0u);
+    EXPECT_EQ(subscriber.experience(1).feed, other.options().feed);
+    EXPECT_LT(world.now() - subscriber.experience(1).last_frame_at, TimeDelta::Millis(100));
+    EXPECT_LT(world.now() - subscriber.experience(0).last_frame_at, TimeDelta::Millis(100));
+    world.Finish();
+    EXPECT_TRUE(world.findings().empty()) << world.findings().ToString();
+  }
+}
+
 TEST_F(HostileScenario, AStrangersChecksAreNotAnswered) {
   const uint64_t before = world_.datagrams_sent();
   std::vector<uint8_t> check = publisher_->transport().MakeCheck(true);

@@ -91,18 +91,31 @@ World::Client& World::Register(std::unique_ptr<ScriptedClient> client, const Pat
   return added;
 }
 
-ScriptedPublisher& World::AddPublisher(PublisherOptions options, const Paths& paths,
-                                       uint32_t worker) {
+void World::Identify(PublisherOptions& options) {
   options.client.peer = PeerId(100 + clients_.size());
   options.client.seed = rng_.Next();
   options.feed = FeedId(1000 + publishers_.size());
+  publishers_[options.feed] = options.client.peer;
+}
+
+ScriptedPublisher& World::AddPublisher(PublisherOptions options, const Paths& paths,
+                                       uint32_t worker) {
+  Identify(options);
   auto publisher = std::make_unique<ScriptedPublisher>(options);
   ScriptedPublisher& added = *publisher;
-  publishers_[options.feed] = options.client.peer;
   Client& client = Register(std::move(publisher), paths, worker);
   client.as_publisher = &added;
   client.publisher = std::make_unique<PublisherChecker>(added, findings_);
   client.publisher->set_lossless(client.strict);
+  return added;
+}
+
+HostilePublisher& World::AddHostilePublisher(PublisherOptions options, const Paths& paths,
+                                             uint32_t worker) {
+  Identify(options);
+  auto publisher = std::make_unique<HostilePublisher>(options);
+  HostilePublisher& added = *publisher;
+  Register(std::move(publisher), paths, worker).as_publisher = &added;
   return added;
 }
 
@@ -160,9 +173,11 @@ SourceTruth World::TruthOf(FeedId feed) const {
   const auto it = publishers_.find(feed);
   if (it == publishers_.end()) return {};
   const Client& client = clients_.at(it->second);
+  const bool leaps = client.publisher == nullptr;  // A hostile one.
   return {.publisher = client.as_publisher,
           .path = client.longest_path + options_.relay_delay,
-          .in_order = client.strict && relays_lost_ == 0};
+          .in_order = client.strict && relays_lost_ == 0 && !leaps,
+          .leaps = leaps};
 }
 
 // ---- Turns of a worker. ----

@@ -16,6 +16,7 @@
 #include "gateway/worker/relay.h"
 #include "gateway/worker/worker.h"
 #include "tests/support/findings.h"
+#include "tests/support/hostile_publisher.h"
 #include "tests/support/hostile_subscriber.h"
 #include "tests/support/publisher_checker.h"
 #include "tests/support/scripted_publisher.h"
@@ -59,6 +60,9 @@ class World {
                                   uint32_t worker = 0);
   ScriptedSubscriber& AddSubscriber(SubscriberOptions options, const Paths& paths = {},
                                     uint32_t worker = 0);
+  // Nobody checks what it is asked and told; what becomes of it at its viewers is checked.
+  HostilePublisher& AddHostilePublisher(PublisherOptions options, const Paths& paths = {},
+                                        uint32_t worker = 0);
   HostileSubscriber& AddHostile(SubscriberOptions options, const Paths& paths = {},
                                 uint32_t worker = 0);
   void SetPaths(PeerId peer, const Paths& paths);
@@ -171,6 +175,7 @@ class World {
     std::function<void()> action;
   };
 
+  void Identify(PublisherOptions& options);
   Client& Register(std::unique_ptr<ScriptedClient> client, const Paths& paths, uint32_t worker);
   void MakeWorkers();
   template <typename F>

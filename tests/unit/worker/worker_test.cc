@@ -428,6 +428,38 @@ TEST(Worker, ADatagramThatEndsItsPeerIsCounted) {
   EXPECT_EQ(site.worker().peer_count(), 0u);
 }
 
+// Sequence numbers of a publisher become SRTP indexes of all its viewers. Whatever its steps, a
+// viewer that loses some packets must not lose its rollover counter.
+TEST(Worker, APublisherThatLeapsCannotEndASlotForGood) {
+  for (const uint16_t step : {900, 1'025, 30'000}) {
+    Site site;
+    Client room(PeerId(1), kFeed);
+    Client doctor(PeerId(2), FeedId());
+    Client other(PeerId(3), FeedId(8));
+    site.Join(room);
+    site.Join(doctor);
+    site.Join(other);
+    ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+    site.Receive(room.address(), room.Rtp(true), At(5));
+    EXPECT_EQ(site.Take(doctor).rtp, 1u);
+    for (int i = 0; i < 150; ++i) {
+      room.Leap(step);
+      site.Receive(room.address(), room.Rtp(true), At(6 + i));
+      if (i < 100) {
+        EXPECT_EQ(site.Take(doctor).rtp, 1u) << i;
+      } else {
+        site.out().outbox.Clear();  // Lost on the way.
+      }
+    }
+    ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), FeedId(8)}, At(400)).ok());
+    site.out().outbox.Clear();
+    for (int i = 0; i < 100; ++i) {
+      site.Receive(other.address(), other.Rtp(i == 0), At(500 + i));
+      EXPECT_EQ(site.Take(doctor).rtp, 1u) << "steps of " << step;
+    }
+  }
+}
+
 // ---- Between workers ----
 
 class TwoWorkersTest : public ::testing::Test {
