@@ -64,6 +64,8 @@ std::string_view ToString(DropReason reason) {
       return "draining";
     case DropReason::kStunReplay:
       return "stun_replay";
+    case DropReason::kPoolReserve:
+      return "pool_reserve";
     case DropReason::kAddressInUse:
       return "address_in_use";
     case DropReason::kCount:

@@ -4,8 +4,9 @@
 
 namespace vigil::peer {
 
-MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, Rng& rng)
-    : extensions_(media.extensions), cname_(media.cname), wall_clock_(wall_clock) {
+MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock,
+                         const PacketPool& pool, Rng& rng)
+    : extensions_(media.extensions), cname_(media.cname), wall_clock_(wall_clock), pool_(pool) {
   streams_.reserve(media.send.size());
   for (const rtp::SendTrack& track : media.send) {
     streams_.emplace_back(track, static_cast<uint16_t>(rng.Below(0x4000) + 1));
@@ -13,8 +14,11 @@ MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_
 }
 
 stream::ComposeContext MediaSender::ContextFor(uint8_t track, size_t size, Timestamp now) {
-  stream::ComposeContext context{
-      .extensions = extensions_, .wall_clock = wall_clock_, .now = now, .transport_sequence = {}};
+  stream::ComposeContext context{.extensions = extensions_,
+                                 .wall_clock = wall_clock_,
+                                 .now = now,
+                                 .transport_sequence = {},
+                                 .history = stream::HistoryFor(pool_)};
   if (extensions_.Has(rtp::ExtensionType::kTransportSequence) &&
       streams_[track].track().feedback.transport_cc) {
     context.transport_sequence = log_.Next(track, size, now);
@@ -73,7 +77,8 @@ void MediaSender::WriteSenderReports(Timestamp now, size_t& next, ByteWriter& ou
 }
 
 void MediaSender::Expire(Timestamp now) {
-  for (stream::OutboundStream& stream : streams_) stream.Expire(now);
+  const TimeDelta history = stream::HistoryFor(pool_);
+  for (stream::OutboundStream& stream : streams_) stream.Expire(now, history);
 }
 
 bool MediaSender::has_history() const {

@@ -22,8 +22,10 @@ namespace vigil::peer {
 // Composes whole packets; protecting and addressing them is the peer's.
 class MediaSender {
  public:
-  // `rng` draws the first RTX sequence numbers.
-  MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, Rng& rng);
+  // `pool` holds what is kept for retransmission, and tells how much that may be. `rng` draws the
+  // first RTX sequence numbers.
+  MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, const PacketPool& pool,
+              Rng& rng);
 
   // Composes one subscriber's copy of `source`. False if it would not fit into a packet.
   bool Compose(uint8_t track, const rtp::TrackPacket& source, const rtp::Rewrite& rewrite,
@@ -74,6 +76,7 @@ class MediaSender {
   rtp::ExtensionMap extensions_;
   std::string cname_;
   rtp::WallClock wall_clock_;
+  const PacketPool& pool_;
   std::vector<stream::OutboundStream> streams_;
   stream::SendLog log_;
   uint64_t acknowledged_ = 0;  // Packets, by transport-wide feedback.

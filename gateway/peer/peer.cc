@@ -31,7 +31,7 @@ Peer::Peer(PeerContext& context, PeerParameters parameters, Timestamp now)
       parameters_(std::move(parameters)),
       ice_(parameters_.local, parameters_.remote, ice::IceLiteAgent::Options{}),
       receiver_(parameters_.media),
-      sender_(parameters_.media, context.wall_clock, context.rng),
+      sender_(parameters_.media, context.wall_clock, context.pool, context.rng),
       connect_deadline_(now + kConnectTimeout),
       next_report_(Timestamp::Never()) {
   for (const rtp::ReceiveTrack& track : parameters_.media.receive) {
@@ -195,7 +195,7 @@ void Peer::HandleNack(const rtp::GenericNack& nack, Timestamp now, Outbox& out) 
   if (!track || !to) return;
   nack.ForEach([&](uint16_t sequence) {
     if (!sender_.MayRetransmit(*track, sequence, now)) return;
-    PacketRef packet = TakePacket();
+    PacketRef packet = TakePacket(PacketUse::kPicture);
     if (!packet || !sender_.Retransmit(*track, sequence, now, *packet)) return;
     if (const auto dropped = srtp_sender_->ProtectRtp(*packet)) {
       send_drops_.Add(*dropped);
@@ -217,8 +217,15 @@ std::optional<DropReason> Peer::TrySendRtp(uint8_t track, const rtp::TrackPacket
                                            Outbox& out) {
   const std::optional<ClientAddress>& to = ice_.selected();
   if (srtp_sender_ == nullptr || !to) return DropReason::kPeerNotConnected;
-  PacketRef packet = context_.pool.Take();
-  if (!packet) return DropReason::kPoolExhausted;
+  const bool picture = source.kind == rtp::MediaKind::kVideo;
+  const PacketUse use = picture ? PacketUse::kPicture : PacketUse::kEssential;
+  PacketRef packet = context_.pool.Take(use);
+  if (!packet) {
+    // Our own history is the first to go.
+    sender_.Expire(now);
+    packet = context_.pool.Take(use);
+  }
+  if (!packet) return context_.pool.RefusalReason();
   if (!sender_.Compose(track, source, rewrite, now, *packet)) return DropReason::kOversized;
   if (const auto dropped = srtp_sender_->ProtectRtp(*packet)) return dropped;
   if (!out.Push({*to, std::move(packet), source.received})) return DropReason::kQueueFull;
@@ -327,9 +334,9 @@ void Peer::SendRtcp(PacketRef packet, Outbox& out) {
   Push(*to, std::move(packet), Timestamp::LongAgo(), out);
 }
 
-PacketRef Peer::TakePacket() {
-  PacketRef packet = context_.pool.Take();
-  if (!packet) send_drops_.Add(DropReason::kPoolExhausted);
+PacketRef Peer::TakePacket(PacketUse use) {
+  PacketRef packet = context_.pool.Take(use);
+  if (!packet) send_drops_.Add(context_.pool.RefusalReason());
   return packet;
 }
 

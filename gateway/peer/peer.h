@@ -170,8 +170,8 @@ class Peer {
   bool WriteReports(Timestamp now, size_t& next_track, ByteWriter& out);
   void SendFeedback(Timestamp now, Outbox& out);
   void SendRtcp(PacketRef packet, Outbox& out);
-  // A packet from the pool for RTCP, or nothing (counted).
-  PacketRef TakePacket();
+  // A packet from the pool, or nothing (counted).
+  PacketRef TakePacket(PacketUse use = PacketUse::kEssential);
   void Push(ClientAddress to, PacketRef packet, Timestamp received_at, Outbox& out);
 
   PeerContext& context_;

@@ -21,6 +21,11 @@ constexpr rtp::PlayoutDelay kPlayoutDelay{.min_10ms = 0, .max_10ms = 10};
 
 }  // namespace
 
+TimeDelta HistoryFor(const PacketPool& pool) {
+  if (pool.IsOverTwoThirds()) return TimeDelta::Zero();
+  return pool.IsOverHalf() ? kLongestHistory / 4 : kLongestHistory;
+}
+
 OutboundStream::OutboundStream(const rtp::SendTrack& track, uint16_t first_rtx_sequence)
     : track_(track), next_rtx_sequence_(first_rtx_sequence) {
   VIGIL_CHECK(first_rtx_sequence < 0x8000);
@@ -39,7 +44,9 @@ bool OutboundStream::Compose(const rtp::TrackPacket& source, const rtp::Rewrite&
       std::min(retransmission_credit_ + sent.payload_size, kRetransmissionBurst);
   payload_index_ = sent.payload_index;
   last_sent_at_ = context.now;
-  if (track_.rtx_ssrc != 0 && track_.feedback.nack) Remember(std::move(sent));
+  DropOld(context.now, context.history);
+  const bool keep = track_.rtx_ssrc != 0 && track_.feedback.nack;
+  if (keep && context.history > TimeDelta::Zero()) Remember(std::move(sent));
   return true;
 }
 
@@ -150,7 +157,6 @@ rtp::HeaderExtensions OutboundStream::ExtensionsOf(const Sent& sent, const Compo
 void OutboundStream::Remember(Sent sent) {
   // A late packet of a reordered stream fills its own place, if the history still reaches there.
   if (sent.sequence < oldest_) return;
-  DropOld(sent.sent_at);
   if (!has_history()) oldest_ = newest_ = sent.sequence;
   if (history_.empty()) history_.resize(kFirstHistory);
   while (sent.sequence - oldest_ >= static_cast<int64_t>(history_.size())) {
@@ -173,15 +179,16 @@ void OutboundStream::Grow() {
   history_ = std::move(larger);
 }
 
-void OutboundStream::Expire(Timestamp now) {
-  DropOld(now);
+void OutboundStream::Expire(Timestamp now, TimeDelta history) {
+  DropOld(now, history);
   if (!has_history()) history_ = {};
 }
 
-void OutboundStream::DropOld(Timestamp now) {
+void OutboundStream::DropOld(Timestamp now, TimeDelta history) {
   while (has_history()) {
     Sent& sent = At(oldest_);
-    if (sent.sequence == oldest_ && now - sent.sent_at <= kHistory) return;
+    const bool kept = history > TimeDelta::Zero() && now - sent.sent_at <= history;
+    if (sent.sequence == oldest_ && kept) return;
     sent = Sent{};
     ++oldest_;
   }

@@ -207,7 +207,7 @@ size_t Worker::TakeRelayed(RelayLink& link, size_t limit, Timestamp now, TurnOut
     link.packets.Release();
     // Detached meanwhile: the origin learns of it with its own next command.
     if (!packet || !remote_feeds_.contains(feed)) {
-      counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
+      counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : pool_.RefusalReason());
       continue;
     }
     ++counters_.relayed_in;

@@ -138,7 +138,7 @@ class PeerTest : public testing::Test {
     rtp::TrackPacket source;
     source.packet = Wrap({0x65, 0x88, 1, 2});
     source.payload = source.packet->bytes();
-    source.kind = rtp::MediaKind::kVideo;
+    source.kind = kind_;
     return peer_->SendRtp(track, source, {.sequence = sequence}, now, outbox_);
   }
   Received Take() {
@@ -169,6 +169,7 @@ class PeerTest : public testing::Test {
   PeerContext context_{stun_, *dtls_, pool_, kWall, rng_};
   Outbox outbox_{64};
   std::unique_ptr<sim::ClientTransport> client_;
+  rtp::MediaKind kind_ = rtp::MediaKind::kVideo;  // Of what is sent.
   std::unique_ptr<Peer> peer_;
   RtcpOutcome rtcp_;
   Bytes last_rtp_;
@@ -182,6 +183,17 @@ std::vector<rtp::RtcpPacket> Parse(const Bytes& datagram) {
   while (const auto packet = reader.Next()) packets.push_back(*packet);
   EXPECT_FALSE(reader.malformed());
   return packets;
+}
+
+TEST_F(PeerTest, SoundIsSentFromWhatIsNotForPicture) {
+  Check(At(0));
+  outbox_.Clear();
+  std::vector<PacketRef> flood;
+  while (PacketRef packet = pool_.Take(PacketUse::kPicture)) flood.push_back(std::move(packet));
+  EXPECT_EQ(Send(0, 100, At(1)), DropReason::kPoolReserve);
+  kind_ = rtp::MediaKind::kAudio;
+  EXPECT_EQ(Send(1, 100, At(1)), std::nullopt);
+  EXPECT_EQ(Take().rtp.size(), 1u);
 }
 
 TEST_F(PeerTest, NothingIsSentBeforeACheckHasComeFromTheClient) {

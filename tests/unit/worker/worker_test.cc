@@ -398,6 +398,56 @@ TEST(Worker, AnExhaustedPoolDoesNotHoldTheTurn) {
   EXPECT_EQ(site.Take(room).rtcp, 1u);
 }
 
+// More than a second of all publishers does not fit: retransmission is given up, nothing else.
+TEST(Worker, APoolThatRunsFullShortensHistoryAndDropsNothing) {
+  Site site({.packets = 256});
+  std::vector<std::unique_ptr<Client>> rooms;
+  std::vector<std::unique_ptr<Client>> doctors;
+  for (uint64_t i = 0; i < 6; ++i) {
+    rooms.push_back(std::make_unique<Client>(PeerId(100 + i), FeedId(100 + i)));
+    doctors.push_back(std::make_unique<Client>(PeerId(200 + i), FeedId()));
+    site.Join(*rooms.back());
+    site.Join(*doctors.back());
+    site.out().outbox.Clear();
+    ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctors.back()->slot(), FeedId(100 + i)}).ok());
+  }
+  for (int p = 0; p < 100; ++p) {
+    for (const auto& room : rooms) {
+      site.Receive(room->address(), room->Rtp(p == 0), At(10 + 5 * p));
+      site.out().outbox.Clear();
+    }
+  }
+  const WorkerReport report = site.worker().Report();
+  EXPECT_EQ(report.counters.sent, 600u);
+  EXPECT_GT(report.pool_in_use, 100u);
+  EXPECT_LE(report.pool_in_use, 200u);
+}
+
+TEST(Worker, AFloodOfPictureLeavesChecksAndReportsAlive) {
+  Site site({.packets = 64});
+  Client room(PeerId(1), kFeed);
+  Client doctor(PeerId(2), FeedId());
+  site.Join(room);
+  site.Join(doctor);
+  ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+  site.out().outbox.Clear();
+  std::vector<PacketRef> flood;
+  while (PacketRef packet = site.worker().pool().Take(PacketUse::kPicture)) {
+    flood.push_back(std::move(packet));
+  }
+  site.Receive(room.address(), room.Rtp(true), At(5));
+  EXPECT_EQ(site.Take(doctor).rtp, 0u);
+  EXPECT_EQ(site.worker().Report().counters.egress_drops.Get(DropReason::kPoolReserve), 1u);
+  site.Check(doctor, At(6));
+  EXPECT_EQ(site.out().outbox.size(), 1u);
+  site.out().outbox.Clear();
+  site.worker().HandleTimers(At(2'000), site.out());
+  EXPECT_GE(site.Take(room).rtcp, 1u);
+  flood.clear();
+  site.Receive(room.address(), room.Rtp(true), At(2'005));
+  EXPECT_EQ(site.Take(doctor).rtp, 1u);
+}
+
 TEST(Worker, WhatPeersCouldNotSendStaysCountedWhenTheyAreGone) {
   Site site({.packets = 8});
   Client room(PeerId(1), kFeed);
