@@ -64,6 +64,8 @@ std::string_view ToString(DropReason reason) {
       return "draining";
     case DropReason::kStunReplay:
       return "stun_replay";
+    case DropReason::kSrtpIndexMismatch:
+      return "srtp_index_mismatch";
     case DropReason::kPoolReserve:
       return "pool_reserve";
     case DropReason::kAddressInUse:

@@ -34,8 +34,12 @@ class MediaSender {
   bool MayRetransmit(uint8_t track, uint16_t sequence, Timestamp now) {
     return streams_[track].MayRetransmit(sequence, now);
   }
-  // Composes the RTX packet for one NACKed sequence number. Call MayRetransmit before.
+  // Composes the RTX packet for one NACKed sequence number. Call MayRetransmit before, and
+  // OnRetransmitted when it was protected.
   bool Retransmit(uint8_t track, uint16_t sequence, Timestamp now, Packet& out);
+  void OnRetransmitted(uint8_t track, uint16_t sequence, Timestamp now) {
+    streams_[track].OnRetransmitted(sequence, now);
+  }
 
   // The send track with this media SSRC.
   std::optional<uint8_t> TrackOf(uint32_t ssrc) const;

@@ -195,12 +195,17 @@ void Peer::HandleNack(const rtp::GenericNack& nack, Timestamp now, Outbox& out) 
   if (!track || !to) return;
   nack.ForEach([&](uint16_t sequence) {
     if (!sender_.MayRetransmit(*track, sequence, now)) return;
+    const stream::OutboundStream& stream = sender_.stream(*track);
+    const auto index = static_cast<uint64_t>(stream.next_rtx_sequence());
+    if (const auto refused = srtp_sender_->CheckRtp(stream.track().rtx_ssrc, index)) {
+      return send_drops_.Add(*refused);
+    }
     PacketRef packet = TakePacket(PacketUse::kPicture);
     if (!packet || !sender_.Retransmit(*track, sequence, now, *packet)) return;
-    if (const auto dropped = srtp_sender_->ProtectRtp(*packet)) {
-      send_drops_.Add(*dropped);
-      return;
+    if (const auto dropped = srtp_sender_->ProtectRtp(*packet, index)) {
+      return send_drops_.Add(*dropped);
     }
+    sender_.OnRetransmitted(*track, sequence, now);
     Push(*to, std::move(packet), Timestamp::LongAgo(), out);
   });
 }
@@ -217,6 +222,10 @@ std::optional<DropReason> Peer::TrySendRtp(uint8_t track, const rtp::TrackPacket
                                            Outbox& out) {
   const std::optional<ClientAddress>& to = ice_.selected();
   if (srtp_sender_ == nullptr || !to) return DropReason::kPeerNotConnected;
+  // Before anything is counted: a packet that is refused leaves no trace.
+  const auto index = static_cast<uint64_t>(rewrite.sequence);
+  const uint32_t ssrc = sender_.stream(track).track().ssrc;
+  if (const auto refused = srtp_sender_->CheckRtp(ssrc, index)) return refused;
   const bool picture = source.kind == rtp::MediaKind::kVideo;
   const PacketUse use = picture ? PacketUse::kPicture : PacketUse::kEssential;
   PacketRef packet = context_.pool.Take(use);
@@ -227,7 +236,7 @@ std::optional<DropReason> Peer::TrySendRtp(uint8_t track, const rtp::TrackPacket
   }
   if (!packet) return context_.pool.RefusalReason();
   if (!sender_.Compose(track, source, rewrite, now, *packet)) return DropReason::kOversized;
-  if (const auto dropped = srtp_sender_->ProtectRtp(*packet)) return dropped;
+  if (const auto dropped = srtp_sender_->ProtectRtp(*packet, index)) return dropped;
   if (!out.Push({*to, std::move(packet), source.received})) return DropReason::kQueueFull;
   return std::nullopt;
 }

@@ -109,6 +109,12 @@ bool Forwarder::PassGap(int64_t source) {
   return true;
 }
 
+void Forwarder::TakeBack(int64_t sequence) {
+  if (phase_ != Phase::kForwarding || sequence + 1 != next_sequence_) return;
+  next_sequence_ = sequence;
+  Begin();
+}
+
 void Forwarder::SkipTo(int64_t sequence) {
   if (sequence <= next_sequence_) return;
   // The former owner may have begun the stream, in the time since its state was known, with the

@@ -43,6 +43,12 @@ class Forwarder {
   // is, is not told from a leap; 1024 are three seconds at 3 Mb/s.
   static constexpr int64_t kMaxGap = 1024;
 
+  // The packet that was to have this number was not sent. If it was the newest, the next one gets
+  // the number, and begins anew: a sequence number that nobody used would run ahead of the SRTP
+  // index for as long as nothing can be sent. Picture waits for a keyframe, since what was left out
+  // cannot be repaired.
+  void TakeBack(int64_t sequence);
+
   // Continues at `sequence` or later (takeover: above every index that may have been used).
   void SkipTo(int64_t sequence);
 

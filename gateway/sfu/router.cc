@@ -376,6 +376,10 @@ void Router::OnClock(FeedId feed, rtp::MediaKind kind, uint8_t layer,
   }
 }
 
+void Router::TakeBack(const Delivery& delivery) {
+  if (Slot* slot = FindSlot(delivery.slot)) slot->forwarder.TakeBack(delivery.rewrite.sequence);
+}
+
 void Router::SkipTo(SlotKey key, int64_t sequence) {
   if (Slot* slot = FindSlot(key)) slot->forwarder.SkipTo(sequence);
 }

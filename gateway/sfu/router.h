@@ -106,6 +106,8 @@ class Router {
   // The publisher's media clock was learned anew (a sender report).
   void OnClock(FeedId feed, rtp::MediaKind kind, uint8_t layer, const rtp::ClockMapping& clock,
                RouterOutput& out);
+  // A delivery was not sent, and its sequence number is free.
+  void TakeBack(const Delivery& delivery);
   // Continues the slot's outgoing sequence at `sequence` or later.
   void SkipTo(SlotKey slot, int64_t sequence);
 

@@ -222,9 +222,9 @@ bool OutboundStream::MayRetransmit(uint16_t sequence, Timestamp now) {
 }
 
 bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context, Packet& out) {
-  Sent* found = Find(sequence);
+  const Sent* found = Find(sequence);
   if (found == nullptr) return false;
-  Sent& sent = *found;
+  const Sent& sent = *found;
   const rtp::PayloadMapping& mapping = track_.payloads[sent.payload_index];
   if (!mapping.rtx_payload_type) return false;
   rtp::Descriptor descriptor;
@@ -240,13 +240,18 @@ bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context
   const size_t size = WritePayload(sent, descriptor, head + 2, out);
   if (size == 0) return false;
   out.size = static_cast<uint16_t>(size);
-  ++next_rtx_sequence_;
-  ++sent.retransmissions;
-  sent.retransmitted_at = context.now;
-  retransmission_credit_ -= sent.payload_size;
-  ++counters_.retransmitted;
-  counters_.retransmitted_bytes += sent.payload_size;
   return true;
+}
+
+void OutboundStream::OnRetransmitted(uint16_t sequence, Timestamp now) {
+  ++next_rtx_sequence_;
+  Sent* sent = Find(sequence);
+  if (sent == nullptr) return;
+  ++sent->retransmissions;
+  sent->retransmitted_at = now;
+  retransmission_credit_ -= sent->payload_size;
+  ++counters_.retransmitted;
+  counters_.retransmitted_bytes += sent->payload_size;
 }
 
 void OutboundStream::OnReportBlock(const rtp::ReportBlock& block, Timestamp now,

@@ -81,8 +81,12 @@ class OutboundStream {
   // Whether the receiver's wish for `sequence` will be met. Counts a wish that will not: the packet
   // is not in the history, was retransmitted half a round trip ago, or the budget is used up.
   bool MayRetransmit(uint16_t sequence, Timestamp now);
-  // Composes the RTX packet (RFC 4588) for `sequence` into `out`. Call MayRetransmit before.
+  // Composes the RTX packet (RFC 4588) for `sequence` into `out`, under next_rtx_sequence(). Call
+  // MayRetransmit before.
   bool Retransmit(uint16_t sequence, const ComposeContext& context, Packet& out);
+  // That packet was protected: its number is used up. One that was refused leaves its number to the
+  // next, so that numbers never run ahead of the SRTP index.
+  void OnRetransmitted(uint16_t sequence, Timestamp now);
 
   // A report block about track().ssrc. It confirms that the track arrives if its highest sequence
   // number has risen: receivers go on reporting for seconds after the last packet.

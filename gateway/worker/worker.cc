@@ -23,6 +23,14 @@ constexpr TimeDelta kRetryAfter = TimeDelta::Millis(1);
 // the port of one that vanished.
 constexpr TimeDelta kKeepsAddress = TimeDelta::Seconds(3);
 
+// Whether a packet that was dropped for this has left its sequence number unused. What did not find
+// room in the outbox has used it, and can be retransmitted; what SRTP has seen before, or may have,
+// must not be tried again under the same number.
+bool IsNumberFree(DropReason reason) {
+  return reason != DropReason::kQueueFull && reason != DropReason::kDuplicate &&
+         reason != DropReason::kTooOld;
+}
+
 sfu::CloseReason ReasonOf(peer::Peer::Phase phase) {
   switch (phase) {
     case peer::Peer::Phase::kExpired:
@@ -116,11 +124,12 @@ void Worker::Deliver(const rtp::TrackPacket& packet, Timestamp now, TurnOutput& 
     VIGIL_CHECK(subscriber != nullptr);
     const std::optional<DropReason> dropped =
         subscriber->peer->SendRtp(delivery.slot.index, packet, delivery.rewrite, now, out.outbox);
-    if (dropped) {
-      counters_.egress_drops.Add(*dropped);
-    } else {
+    if (!dropped) {
       ++counters_.sent;
+      continue;
     }
+    counters_.egress_drops.Add(*dropped);
+    if (IsNumberFree(*dropped)) router_.TakeBack(delivery);
   }
 }
 

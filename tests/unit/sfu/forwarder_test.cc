@@ -213,6 +213,24 @@ TEST(Forwarder, WhatMayBeMissingSurvivesAnExport) {
   EXPECT_EQ(sender.Sequence(Picture(1100)), 2001) << "begins anew: 99 are too many now";
 }
 
+TEST(Forwarder, ANumberThatWasNotSentIsUsedByTheNext) {
+  Sender sender;
+  sender.forwarder.Begin();
+  EXPECT_EQ(sender.Sequence(Picture(0, true)), 1000);
+  EXPECT_EQ(sender.Sequence(Picture(1)), 1001);
+  EXPECT_EQ(sender.Sequence(Picture(3)), 1003);
+  sender.forwarder.TakeBack(1001);
+  EXPECT_EQ(sender.Sequence(Picture(4)), 1004) << "not the newest: a gap as any other";
+  sender.forwarder.TakeBack(1004);
+  EXPECT_EQ(sender.Forward(Picture(5)), DropReason::kWaitingForKeyframe);
+  for (int64_t i = 6; i < 70'000; ++i) {
+    ASSERT_EQ(sender.Sequence(Picture(i, true)), 1004);
+    sender.forwarder.TakeBack(1004);
+  }
+  EXPECT_EQ(sender.Sequence(Picture(70'000, true)), 1004);
+  EXPECT_EQ(sender.Sequence(Picture(70'001)), 1005);
+}
+
 TEST(Forwarder, ASkipJumpsOverNumbersAndNeverBack) {
   Sender sender;
   sender.forwarder.SkipTo(2000);

@@ -94,6 +94,7 @@ class OutboundStreamTest : public testing::Test {
     if (!stream_.MayRetransmit(sequence, now)) return std::nullopt;
     Packet out;
     if (!stream_.Retransmit(sequence, Context(now), out)) return std::nullopt;
+    stream_.OnRetransmitted(sequence, now);
     return Bytes(out.bytes().begin(), out.bytes().end());
   }
 
@@ -302,6 +303,18 @@ TEST_F(OutboundStreamTest, HistoryGrowsWithTheRateAndIsReleasedWithTime) {
 TEST_F(OutboundStreamTest, OldHistoryGoesWithEachPacketAlready) {
   for (int i = 0; i < 100; ++i) Send(i, At(i * 100));
   EXPECT_LE(pool_.in_use(), 11u);
+}
+
+TEST_F(OutboundStreamTest, ARetransmissionThatWasRefusedKeepsItsNumber) {
+  Send(10, At(0));
+  const int64_t number = stream_.next_rtx_sequence();
+  Packet out;
+  ASSERT_TRUE(stream_.MayRetransmit(10, At(20)));
+  ASSERT_TRUE(stream_.Retransmit(10, Context(At(20)), out));
+  EXPECT_EQ(stream_.next_rtx_sequence(), number);
+  EXPECT_TRUE(Resend(10, At(21))) << "and may be tried again at once";
+  EXPECT_EQ(stream_.next_rtx_sequence(), number + 1);
+  EXPECT_EQ(stream_.counters().retransmitted, 1u);
 }
 
 TEST_F(OutboundStreamTest, TheHistoryIsAsLongAsThePoolAllows) {
