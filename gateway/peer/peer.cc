@@ -165,7 +165,7 @@ void Peer::HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, T
   };
   if (const auto* sr = std::get_if<rtp::SenderReport>(&packet)) {
     const auto change = receiver_.OnSenderReport(*sr, received, context_.wall_clock);
-    if (change) outcome.clocks.push_back(*change);
+    if (change) outcome.Add(*change);
     read_blocks(sr->blocks);
   } else if (const auto* rr = std::get_if<rtp::ReceiverReport>(&packet)) {
     read_blocks(rr->blocks);

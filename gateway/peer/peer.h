@@ -56,7 +56,17 @@ struct Arrival {
 // What a client's RTCP asked of others.
 struct RtcpOutcome {
   uint64_t keyframe_tracks = 0;  // Bit n: a keyframe for send track n.
-  std::vector<ClockChange> clocks;
+  std::vector<ClockChange> clocks;  // The last one of each track and layer.
+  // A compound has room for dozens of reports about one stream. Only the last matters, and each
+  // would be a note to every other worker, where it competes with wishes for keyframes.
+  void Add(const ClockChange& change) {
+    for (ClockChange& known : clocks) {
+      if (known.kind != change.kind || known.layer != change.layer) continue;
+      known = change;
+      return;
+    }
+    clocks.push_back(change);
+  }
   void Clear() {
     keyframe_tracks = 0;
     clocks.clear();

@@ -542,6 +542,23 @@ class TwoWorkersTest : public ::testing::Test {
   Client doctor_{PeerId(2), FeedId()};
 };
 
+TEST_F(TwoWorkersTest, ManySenderReportsInOneDatagramAreOneNote) {
+  here_.Receive(room_.address(), room_.Rtp(true), At(1));
+  there_.worker().HandleRelays(100, At(1), there_.out());
+  RelayLink& link = mesh_.Link(0, 1);
+  while (link.notes.Front() != nullptr) link.notes.Release();
+  const auto many = [](ByteWriter& out) {
+    for (uint64_t i = 1; i <= 30; ++i) {
+      rtp::WriteSenderReport(
+          {.ssrc = 50, .ntp = rtp::NtpTime(i << 32), .rtp_timestamp = 3000}, {}, out);
+    }
+  };
+  here_.Receive(room_.address(), room_.Rtcp(many), At(2));
+  size_t notes = 0;
+  for (; link.notes.Front() != nullptr; ++notes) link.notes.Release();
+  EXPECT_EQ(notes, 1u);
+}
+
 TEST_F(TwoWorkersTest, PacketsWishesAndClocksGoAcross) {
   Publish(false, At(0));
   here_.Take(room_);
