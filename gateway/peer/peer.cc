@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
+#include "gateway/base/byte_io.h"
 #include "gateway/base/check.h"
 
 namespace vigil::peer {
@@ -133,6 +135,7 @@ std::optional<DropReason> Peer::HandleRtp(PacketRef packet, const Arrival& arriv
   const auto dropped = srtp_receiver_->HasStream(ssrc) ? srtp_receiver_->UnprotectRtp(*packet)
                                                        : srtp_receiver_->TryUnprotectRtp(*packet);
   if (dropped) return dropped;
+  if (srtp_receiver_->IsOverfull()) RetireSrtpStream(ssrc);
   const auto refused = receiver_.Accept(std::move(packet), arrival.received, out);
   // After a restore SRTP's replay window has holes that the stream's has not.
   if (refused != DropReason::kDuplicate && refused != DropReason::kTooOld) {
@@ -145,6 +148,7 @@ std::optional<DropReason> Peer::HandleRtcp(Packet& packet, const Arrival& arriva
                                            RtcpOutcome& outcome, Outbox& out) {
   if (srtp_receiver_ == nullptr) return DropReason::kDtlsNotReady;
   if (const auto dropped = srtp_receiver_->UnprotectRtcp(packet)) return dropped;
+  if (srtp_receiver_->IsOverfull()) RetireSrtpStream(ReadU32(packet.data.data() + 4));
   ice_.OnAuthentic(arrival.from, arrival.received);
   rtp::RtcpReader reader(packet.bytes());
   while (const std::optional<rtp::RtcpPacket> rtcp = reader.Next()) {
@@ -152,6 +156,16 @@ std::optional<DropReason> Peer::HandleRtcp(Packet& packet, const Arrival& arriva
   }
   if (reader.malformed()) return DropReason::kRtcpMalformed;
   return std::nullopt;
+}
+
+// A client that has changed its SSRCs many times begins another one: the stream idle for longest
+// ends, but no stream that media comes by, and not the newest.
+void Peer::RetireSrtpStream(uint32_t newest) {
+  std::array<uint32_t, MediaReceiver::kMaxSsrcs + 1> in_use;
+  size_t count = 0;
+  in_use[count++] = newest;
+  for (const MediaReceiver::Route& route : receiver_.routes()) in_use[count++] = route.ssrc;
+  srtp_receiver_->RetireOldest(std::span(in_use).first(count));
 }
 
 void Peer::HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, Timestamp now,

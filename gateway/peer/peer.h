@@ -55,7 +55,7 @@ struct Arrival {
 
 // What a client's RTCP asked of others.
 struct RtcpOutcome {
-  uint64_t keyframe_tracks = 0;  // Bit n: a keyframe for send track n.
+  uint64_t keyframe_tracks = 0;     // Bit n: a keyframe for send track n.
   std::vector<ClockChange> clocks;  // The last one of each track and layer.
   // A compound has room for dozens of reports about one stream. Only the last matters, and each
   // would be a note to every other worker, where it competes with wishes for keyframes.
@@ -170,6 +170,7 @@ class Peer {
   void Connect(const transport::SrtpKeys& keys);
   void AddSendStreams();
   void LiftIndexLimits();
+  void RetireSrtpStream(uint32_t newest);
   void SendDtls(const transport::Datagrams& flight, const ClientAddress& to, Outbox& out);
   void HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, Timestamp now,
                         RtcpOutcome& outcome, Outbox& out);

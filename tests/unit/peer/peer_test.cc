@@ -185,6 +185,30 @@ std::vector<rtp::RtcpPacket> Parse(const Bytes& datagram) {
   return packets;
 }
 
+// A client that restarts its encoder each minute for a day, and reports with each SSRC.
+TEST_F(PeerTest, AClientMayChangeItsSsrcsForLong) {
+  rtp::MediaParameters media = Media(0);
+  media.receive[0].ssrc.reset();
+  media.receive[0].rtx_ssrc.reset();
+  Start(media);
+  Check(At(0));
+  for (uint32_t n = 0; n < 500; ++n) {
+    const uint32_t ssrc = 10'000 + n;
+    Bytes plain(40);
+    const size_t head = rtp::WriteHeader({.payload_type = kH264, .sequence = 1, .ssrc = ssrc}, {},
+                                         {}, plain, nullptr);
+    plain[head] = 0x41;
+    sim::ClientOutput sent;
+    client_->SendRtp(plain, sent);
+    ASSERT_EQ(FromClient(sent[0].bytes, At(n)), std::nullopt) << n;
+    ASSERT_EQ(ClientRtcp(Rtcp([ssrc](ByteWriter& out) { rtp::WriteReceiverReport(ssrc, {}, out); }),
+                         At(n)),
+              std::nullopt);
+    outbox_.Clear();
+  }
+  EXPECT_LE(peer_->Export()->srtp_receiver.streams.size(), transport::SrtpReceiver::kMaxStreams);
+}
+
 TEST_F(PeerTest, SoundIsSentFromWhatIsNotForPicture) {
   Check(At(0));
   outbox_.Clear();
