@@ -87,7 +87,8 @@ bool MediaSender::has_history() const {
 }
 
 MediaSender::State MediaSender::Export() const {
-  State state{.streams = {}, .log = log_};
+  State state{
+      .streams = {}, .log = log_, .acknowledged = acknowledged_, .reported_lost = reported_lost_};
   for (const stream::OutboundStream& stream : streams_) state.streams.push_back(stream.Export());
   return state;
 }
@@ -99,6 +100,8 @@ bool MediaSender::Restore(const State& state, bool after_fault) {
     streams_[i] = stream::OutboundStream(state.streams[i]);
   }
   log_ = state.log;
+  acknowledged_ = state.acknowledged;
+  reported_lost_ = state.reported_lost;
   if (after_fault) log_.SkipAhead();
   return true;
 }

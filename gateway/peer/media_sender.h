@@ -64,9 +64,11 @@ class MediaSender {
   struct State {
     std::vector<stream::OutboundStream::State> streams;
     stream::SendLog log;
+    uint64_t acknowledged = 0;
+    uint64_t reported_lost = 0;
     template <typename F>
     void Fields(F&& f) {
-      f(streams, log);
+      f(streams, log, acknowledged, reported_lost);
     }
   };
   State Export() const;

@@ -388,7 +388,9 @@ std::optional<Peer::State> Peer::Export() const {
                .media = parameters_.media,
                .receiver = receiver_.Export(),
                .sender = sender_.Export(),
-               .dtls = dtls_ ? dtls_->Export() : std::nullopt};
+               .dtls = dtls_ ? dtls_->Export() : std::nullopt,
+               .reference_time = reference_time_,
+               .send_drops = send_drops_};
 }
 
 std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
@@ -427,6 +429,8 @@ std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
     peer->sender_.stream(i).SkipRtxTo(
         static_cast<int64_t>(peer->srtp_sender_->next_index(rtx_ssrc)));
   }
+  peer->reference_time_ = state.reference_time;
+  peer->send_drops_ = state.send_drops;
   peer->next_report_ = now;
   return peer;
 }

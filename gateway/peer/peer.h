@@ -137,6 +137,17 @@ class Peer {
   // Packets that could not be sent, by reason, of those not passed to SendRtp (RTX, RTCP, STUN).
   const DropCounters& send_drops() const { return send_drops_; }
 
+  // The client's last receiver reference time, to be answered (RFC 3611, 4.5).
+  struct ReferenceTime {
+    uint32_t ssrc = 0;
+    uint32_t compact_ntp = 0;
+    Timestamp received;
+    template <typename F>
+    void Fields(F&& f) {
+      f(ssrc, compact_ntp, received);
+    }
+  };
+
   struct State {
     PeerId id;
     ice::IceLiteAgent::State ice;
@@ -148,9 +159,12 @@ class Peer {
     MediaSender::State sender;
     // What goes on being understood of the client's DTLS; empty when keys were injected.
     std::optional<transport::DtlsSession::Connected> dtls;
+    std::optional<ReferenceTime> reference_time;
+    DropCounters send_drops;
     template <typename F>
     void Fields(F&& f) {
-      f(id, ice, keys, srtp_sender, srtp_receiver, media, receiver, sender, dtls);
+      f(id, ice, keys, srtp_sender, srtp_receiver, media, receiver, sender, dtls, reference_time,
+        send_drops);
     }
   };
   // Empty while the client is still in its handshake: libssl cannot be carried over, the client
@@ -199,12 +213,6 @@ class Peer {
   Timestamp next_report_;
   // Every m-line takes feedback outside of compounds (RFC 5506).
   bool reduced_size_ = true;
-  // The client's last receiver reference time, to be answered (RFC 3611, 4.5).
-  struct ReferenceTime {
-    uint32_t ssrc = 0;
-    uint32_t compact_ntp = 0;
-    Timestamp received;
-  };
   std::optional<ReferenceTime> reference_time_;
   std::vector<rtp::ReportBlock> blocks_;  // Scratch.
   DropCounters send_drops_;

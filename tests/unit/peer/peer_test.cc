@@ -452,6 +452,45 @@ TEST_F(PeerTest, AnExhaustedPoolIsCountedAndPassesOver) {
   EXPECT_EQ(Take().rtcp.size(), 1u);
 }
 
+TEST_F(PeerTest, WhatIsOwedAndCountedSurvivesARestore) {
+  Check(At(0));
+  ClientRtp(1, At(0));
+  ASSERT_EQ(ClientRtcp(Rtcp([](ByteWriter& out) {
+                         rtp::WriteReceiverReport(5, {}, out);
+                         rtp::WriteReceiverReferenceTime(5, rtp::NtpTime(uint64_t{7} << 32), out);
+                       }),
+                       At(10)),
+            std::nullopt);
+  std::vector<PacketRef> taken;
+  while (PacketRef packet = pool_.Take()) taken.push_back(std::move(packet));
+  peer_->HandleTimers(At(2'000), outbox_);
+  taken.clear();
+  const uint64_t drops = peer_->send_drops().Get(DropReason::kPoolExhausted);
+  ASSERT_GT(drops, 0u);
+  const auto codec = peer_->receiver().Report().at(0).codec;
+  ASSERT_TRUE(codec);
+  outbox_.Clear();
+  peer_ = RestoreFrom(*peer_->Export(), RestoreMode::kExact, At(2'100));
+  ASSERT_NE(peer_, nullptr);
+  EXPECT_EQ(peer_->send_drops().Get(DropReason::kPoolExhausted), drops);
+  EXPECT_EQ(peer_->receiver().Report().at(0).codec, codec);
+  peer_->HandleTimers(At(2'100), outbox_);
+  size_t answers = 0;
+  for (const Bytes& compound : Take().rtcp) {
+    rtp::RtcpReader reader(compound);
+    while (const auto rtcp = reader.Next()) {
+      const auto* xr = std::get_if<rtp::ExtendedReport>(&*rtcp);
+      if (xr == nullptr || xr->dlrr_size() == 0) continue;
+      ++answers;
+      EXPECT_EQ(xr->dlrr_at(0).ssrc, 5u);
+      EXPECT_EQ(xr->dlrr_at(0).last_receiver_report, 7u << 16);
+      EXPECT_EQ(xr->dlrr_at(0).delay_since_last_report,
+                rtp::ToCompactNtp(TimeDelta::Millis(2'090)));
+    }
+  }
+  EXPECT_EQ(answers, 1u);
+}
+
 TEST_F(PeerTest, ARestoredPeerGoesOnExactly) {
   Check(At(0));
   ClientRtp(65535, At(0));
