@@ -24,11 +24,6 @@ PayloadMatch FindPayload(const rtp::ReceiveTrack& track, uint8_t payload_type) {
   return {};
 }
 
-bool HasRtx(const rtp::ReceiveTrack& track) {
-  return std::any_of(track.payloads.begin(), track.payloads.end(),
-                     [](const auto& mapping) { return mapping.rtx_payload_type.has_value(); });
-}
-
 }  // namespace
 
 MediaReceiver::MediaReceiver(const rtp::MediaParameters& media)
@@ -214,7 +209,7 @@ void MediaReceiver::StartStream(const Route& route) {
       .ssrc = route.ssrc,
       .kind = parameters.kind,
       .clock_rate = rtp::ClockRateOf(parameters.payloads.front().codec.type),
-      .nack = parameters.feedback.nack && HasRtx(parameters)});
+      .nack = parameters.feedback.nack});
 }
 
 stream::InboundStream* MediaReceiver::StreamOf(uint32_t ssrc) {

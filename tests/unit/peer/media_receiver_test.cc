@@ -289,6 +289,19 @@ TEST(MediaReceiver, LossesAreNackedOverPacketsOfAnySize) {
   }
 }
 
+TEST(MediaReceiver, WithoutRtxWhatIsLostIsAskedForAndTakenAsItWas) {
+  rtp::MediaParameters media = Media();
+  media.receive[1].payloads[0].rtx_payload_type.reset();
+  Client client(media);
+  client.Receive({.ssrc = 5, .sequence = 10, .mid = "1"});
+  client.Receive({.ssrc = 5, .sequence = 12}, At(1));
+  EXPECT_EQ(client.Feedback(At(10)).nacks, std::vector<uint16_t>{11});
+  EXPECT_EQ(client.Receive({.ssrc = 5, .sequence = 11}, At(60)), std::nullopt);
+  EXPECT_EQ(client.out.sequence, 11);
+  EXPECT_TRUE(client.Feedback(At(300)).nacks.empty());
+  EXPECT_EQ(client.Receive({.ssrc = 5, .sequence = 11}, At(310)), DropReason::kDuplicate);
+}
+
 TEST(MediaReceiver, FeedbackWithTinyRoomEndsAndLosesNothing) {
   Client client(Media());
   client.Receive({.ssrc = 5, .sequence = 0, .mid = "1", .transport_sequence = 1});
