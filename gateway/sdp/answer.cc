@@ -48,6 +48,19 @@ bool HasRtx(const std::vector<rtp::PayloadMapping>& payloads) {
                      [](const rtp::PayloadMapping& p) { return p.rtx_payload_type.has_value(); });
 }
 
+RemoteFingerprints StrongestOf(const std::vector<Fingerprint>& fingerprints) {
+  RemoteFingerprints strongest;
+  for (const Fingerprint& fingerprint : fingerprints) {
+    strongest.hash = std::max(strongest.hash, fingerprint.hash);
+  }
+  for (const Fingerprint& fingerprint : fingerprints) {
+    if (fingerprint.hash != strongest.hash) continue;
+    strongest.digest.insert(strongest.digest.end(), fingerprint.digest.begin(),
+                            fingerprint.digest.end());
+  }
+  return strongest;
+}
+
 // How one m-line of the offer is answered.
 struct AnsweredSection {
   MediaSection section;
@@ -427,7 +440,7 @@ absl::Status AnswerMaker::ReadRemoteTransport(size_t tagged) {
     return absl::InvalidArgumentError(name + " has no a=ice-ufrag or no a=ice-pwd");
   }
   if (remote.fingerprints.empty()) {
-    return absl::InvalidArgumentError(name + " has no a=fingerprint of sha-224 or better");
+    return absl::InvalidArgumentError(name + " has no a=fingerprint of sha-256 or better");
   }
   // Without a=setup an offer means active (RFC 4145, 4).
   const Setup setup = remote.setup.value_or(Setup::kActive);
@@ -437,7 +450,7 @@ absl::Status AnswerMaker::ReadRemoteTransport(size_t tagged) {
   }
   answer_.remote = {.ice_ufrag = remote.ice.ufrag,
                     .ice_password = remote.ice.password,
-                    .fingerprint = remote.fingerprints.front(),
+                    .fingerprint = StrongestOf(remote.fingerprints),
                     .trickle = remote.ice.HasOption("trickle"),
                     .renomination = remote.ice.HasOption("renomination")};
   return absl::OkStatus();

@@ -69,6 +69,24 @@ TEST(Answer, SaysWhoWeAre) {
   EXPECT_EQ(answer.media.cname, "vigil-cname");
 }
 
+// RFC 8122, 5: of the strongest hash all count, and of the others none.
+TEST(Answer, AllFingerprintsOfTheStrongestHashAreRemembered) {
+  const auto line = [](std::string_view hash, size_t size, std::string_view byte) {
+    std::string text = "a=fingerprint:" + std::string(hash) + " " + std::string(byte);
+    for (size_t i = 1; i < size; ++i) text += ":" + std::string(byte);
+    return text + "\r\n";
+  };
+  const Answer answer =
+      AnswerOf(With(kMinimalOffer, "a=setup",
+                    line("sha-384", 48, "AA") + line("sha-224", 28, "00") +
+                        line("sha-384", 48, "BB") + line("sha-256", 32, "CC") + "a=setup"),
+               Role::kPublish);
+  EXPECT_EQ(answer.remote.fingerprint.hash, HashFunction::kSha384);
+  ASSERT_EQ(answer.remote.fingerprint.digest.size(), 96u);
+  EXPECT_EQ(answer.remote.fingerprint.digest[47], 0xaa);
+  EXPECT_EQ(answer.remote.fingerprint.digest[48], 0xbb);
+}
+
 TEST(Answer, RemembersTheRemoteTransport) {
   const Answer answer =
       AnswerOf(With(kMinimalOffer, "a=setup", "a=ice-options:trickle renomination\r\na=setup"),
@@ -408,7 +426,7 @@ TEST(Answer, WhatWebRtcRequiresIsNamedWhenItIsMissing) {
            {With(offer, "a=ice-pwd:0123456789abcdefghijkl\r\n", ""),
             "m-line 1 (audio, mid 0) has no a=ice-ufrag or no a=ice-pwd"},
            {With(offer, "a=fingerprint:sha-256 ", "a=fingerprint:sha-1 "),
-            "m-line 1 (audio, mid 0) has no a=fingerprint of sha-224 or better"},
+            "m-line 1 (audio, mid 0) has no a=fingerprint of sha-256 or better"},
            {With(offer, "a=rtcp-mux\r\n", ""),
             "m-line 1 (audio, mid 0) has no a=rtcp-mux, which is required"},
            {With(offer, "a=setup:actpass", "a=setup:passive"),
