@@ -14,12 +14,14 @@ MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_
 }
 
 stream::ComposeContext MediaSender::ContextFor(uint8_t track, size_t size, Timestamp now) {
-  stream::ComposeContext context{.extensions = extensions_,
+  const std::optional<rtp::ExtensionMap>& own = streams_[track].track().extensions;
+  const rtp::ExtensionMap& extensions = own ? *own : extensions_;
+  stream::ComposeContext context{.extensions = extensions,
                                  .wall_clock = wall_clock_,
                                  .now = now,
                                  .transport_sequence = {},
                                  .history = stream::HistoryFor(pool_)};
-  if (extensions_.Has(rtp::ExtensionType::kTransportSequence) &&
+  if (extensions.Has(rtp::ExtensionType::kTransportSequence) &&
       streams_[track].track().feedback.transport_cc) {
     context.transport_sequence = log_.Next(track, size, now);
   }

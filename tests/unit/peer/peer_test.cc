@@ -186,6 +186,23 @@ std::vector<rtp::RtcpPacket> Parse(const Bytes& datagram) {
 }
 
 // A client that restarts its encoder each minute for a day, and reports with each SSRC.
+TEST_F(PeerTest, ATrackCarriesTheExtensionsOfItsOwnSectionOnly) {
+  rtp::MediaParameters media = Media(2);
+  media.send[0].extensions.emplace().Add(rtp::ExtensionType::kMid, 1);
+  Start(media);
+  Check(At(0));
+  outbox_.Clear();
+  EXPECT_EQ(Send(0, 100, At(1)), std::nullopt);
+  EXPECT_EQ(Send(1, 100, At(1)), std::nullopt);
+  const std::vector<Bytes> sent = Take().rtp;
+  ASSERT_EQ(sent.size(), 2u);
+  const auto first = rtp::ParsePacket(sent[0]);
+  const auto second = rtp::ParsePacket(sent[1]);
+  EXPECT_EQ(rtp::ParseExtensions(*first, media.extensions).mid, "out0");
+  EXPECT_FALSE(rtp::ParseExtensions(*first, media.extensions).transport_sequence);
+  EXPECT_TRUE(rtp::ParseExtensions(*second, media.extensions).transport_sequence);
+}
+
 TEST_F(PeerTest, AClientMayChangeItsSsrcsForLong) {
   rtp::MediaParameters media = Media(0);
   media.receive[0].ssrc.reset();

@@ -334,6 +334,29 @@ TEST(Answer, ExtensionsKeepIdsAndDirections) {
   EXPECT_EQ(play.media.extensions.IdOf(rtp::ExtensionType::kPlayoutDelay), 6);
 }
 
+TEST(Answer, EachSendTrackHasTheExtensionsOfItsOwnSection) {
+  const std::string offer =
+      With(OfferWith("a=extmap-allow-mixed\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\n"
+                     "a=extmap:6 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay\n"),
+           "a=mid:0\r\n",
+           "a=mid:0\r\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"
+           "a=extmap:2 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n");
+  const Answer play = AnswerOf(offer, Role::kPlay);
+  ASSERT_EQ(play.media.send.size(), 2u);
+  const rtp::ExtensionMap& sound = *play.media.send[0].extensions;
+  const rtp::ExtensionMap& picture = *play.media.send[1].extensions;
+  EXPECT_TRUE(sound.Has(rtp::ExtensionType::kAudioLevel));
+  EXPECT_FALSE(sound.Has(rtp::ExtensionType::kPlayoutDelay));
+  EXPECT_FALSE(picture.Has(rtp::ExtensionType::kAudioLevel));
+  EXPECT_TRUE(picture.Has(rtp::ExtensionType::kPlayoutDelay));
+  EXPECT_TRUE(picture.allow_mixed());
+  EXPECT_FALSE(sound.allow_mixed());
+  EXPECT_FALSE(play.media.extensions.allow_mixed()) << "not of all m-lines";
+  const Answer all =
+      AnswerOf(With(offer, "a=group:", "a=extmap-allow-mixed\r\na=group:"), Role::kPlay);
+  EXPECT_TRUE(all.media.extensions.allow_mixed());
+}
+
 TEST(Answer, ExtensionIdsThatContradictAnEarlierSectionAreLeftOut) {
   // aiortc gives id 2 to audio-level in the first m-line and to abs-send-time in the second.
   const Answer aiortc = AnswerOf(ReadFixture("aiortc-publish.sdp"), Role::kPublish);
