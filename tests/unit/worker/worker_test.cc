@@ -549,8 +549,8 @@ TEST_F(TwoWorkersTest, ManySenderReportsInOneDatagramAreOneNote) {
   while (link.notes.Front() != nullptr) link.notes.Release();
   const auto many = [](ByteWriter& out) {
     for (uint64_t i = 1; i <= 30; ++i) {
-      rtp::WriteSenderReport(
-          {.ssrc = 50, .ntp = rtp::NtpTime(i << 32), .rtp_timestamp = 3000}, {}, out);
+      rtp::WriteSenderReport({.ssrc = 50, .ntp = rtp::NtpTime(i << 32), .rtp_timestamp = 3000}, {},
+                             out);
     }
   };
   here_.Receive(room_.address(), room_.Rtcp(many), At(2));
