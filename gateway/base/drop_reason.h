@@ -39,6 +39,9 @@ enum class DropReason : uint8_t {
   kWrongGroup,           // edge datagram for a group that is not here
   kEdgeUnsupported,      // edge datagram of a version or type not spoken here
   kDraining,             // new peers are refused
+  kStunReplay,           // a check that came from another address before
+  kSrtpIndexMismatch,    // a packet's index is not the one that SRTP would take it for
+  kPoolReserve,          // picture, when the packets left are for sound, checks and what comes in
   kAddressInUse,         // an authentic check, from an address that another peer is alive on
   kCount
 };

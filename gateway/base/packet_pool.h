@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gateway/base/check.h"
+#include "gateway/base/drop_reason.h"
 #include "gateway/base/time.h"
 
 namespace vigil {
@@ -58,8 +59,15 @@ class PacketRef {
   Packet* packet_ = nullptr;
 };
 
-// A fixed number of packets, allocated once. Take() never allocates; when all are in use it
-// returns an empty reference and counts. The pool must outlive every reference.
+// What a packet is taken for.
+enum class PacketUse : uint8_t {
+  kEssential,  // What comes in, sound, checks, DTLS, RTCP: the last to be shed.
+  kPicture,    // A copy of picture, or of a retransmission: refused when a quarter is left.
+};
+
+// A fixed number of packets, allocated once. Take() never allocates; when it has none to give it
+// returns an empty reference and counts. Slots that were never taken cost no resident memory. The
+// pool must outlive every reference.
 class PacketPool {
  public:
   explicit PacketPool(size_t capacity);
@@ -67,19 +75,26 @@ class PacketPool {
   PacketPool(const PacketPool&) = delete;
   PacketPool& operator=(const PacketPool&) = delete;
 
-  // An empty packet of size 0, or an empty reference when the pool is exhausted.
-  PacketRef Take();
+  // An empty packet of size 0, or an empty reference: RefusalReason() tells why.
+  PacketRef Take(PacketUse use = PacketUse::kEssential);
+  DropReason RefusalReason() const {
+    return in_use() == capacity_ ? DropReason::kPoolExhausted : DropReason::kPoolReserve;
+  }
 
   size_t capacity() const { return capacity_; }
-  size_t in_use() const { return capacity_ - free_.size(); }
+  size_t in_use() const { return touched_ - free_.size(); }
+  bool IsOverHalf() const { return in_use() > capacity_ / 2; }
+  bool IsOverTwoThirds() const { return in_use() > capacity_ * 2 / 3; }
   uint64_t exhausted_count() const { return exhausted_count_; }
 
  private:
   friend class PacketRef;
   void Release(Packet* packet) { free_.push_back(packet); }
+  Packet* Touch();
 
   size_t capacity_;
-  std::unique_ptr<Packet[]> packets_;
+  std::unique_ptr<std::byte[]> storage_;
+  size_t touched_ = 0;  // Slots that were ever taken; they are the first ones.
   // Last in, first out: a recently used slot is still in the cache.
   std::vector<Packet*> free_;
   uint64_t exhausted_count_ = 0;

@@ -19,6 +19,7 @@ namespace {
 constexpr uint16_t kKnownAttributes[] = {STUN_ATTRIBUTE_USERNAME, STUN_ATTRIBUTE_MESSAGE_INTEGRITY,
                                          STUN_ATTRIBUTE_PRIORITY, STUN_ATTRIBUTE_USE_CANDIDATE, 0};
 constexpr uint16_t kHmacSha1Size = 20;
+constexpr size_t kTransactionIdOffset = 8;  // RFC 8489, 5.
 
 // A view for libnice's accessors, which read only; empty unless the datagram is exactly one
 // well-formed STUN message with the magic cookie.
@@ -118,10 +119,13 @@ size_t WriteSuccess(StunAgent& agent, const StunMessage& request, const ClientAd
 
 StunVerdict Dropped(DropReason reason) { return {.kind = StunKind::kDropped, .reason = reason}; }
 
-StunVerdict Answered(StunKind kind, size_t key, size_t response_size) {
+StunVerdict Answered(StunKind kind, size_t key, size_t response_size, const StunMessage& request) {
   // The buffer is large enough by contract, and nothing else can fail.
   VIGIL_CHECK(response_size > 0);
-  return {.kind = kind, .key = key, .response_size = response_size};
+  StunVerdict verdict{.kind = kind, .key = key, .response_size = response_size};
+  std::memcpy(verdict.transaction.data(), request.buffer + kTransactionIdOffset,
+              verdict.transaction.size());
+  return verdict;
 }
 
 StunVerdict VerdictOnIndication(StunValidationStatus status, const StunMessage& message) {
@@ -178,18 +182,19 @@ StunVerdict StunEndpoint::HandleDatagram(std::span<const uint8_t> datagram,
   }
   if (unknown_attribute) {
     return Answered(StunKind::kRefused, search.found,
-                    WriteUnknownAttributes(*agent_, request, response));
+                    WriteUnknownAttributes(*agent_, request, response), request);
   }
   if (stun_message_get_method(&request) != STUN_BINDING) {
     return Answered(StunKind::kRefused, search.found,
-                    WriteError(*agent_, request, STUN_ERROR_BAD_REQUEST, response));
+                    WriteError(*agent_, request, STUN_ERROR_BAD_REQUEST, response), request);
   }
   if (stun_message_has_attribute(&request, STUN_ATTRIBUTE_ICE_CONTROLLED)) {
     return Answered(StunKind::kRefused, search.found,
-                    WriteError(*agent_, request, STUN_ERROR_ROLE_CONFLICT, response));
+                    WriteError(*agent_, request, STUN_ERROR_ROLE_CONFLICT, response), request);
   }
-  StunVerdict verdict =
-      Answered(StunKind::kCheck, search.found, WriteSuccess(*agent_, request, from, response));
+  StunVerdict verdict = Answered(StunKind::kCheck, search.found,
+                                 WriteSuccess(*agent_, request, from, response), request);
+  (void)stun_message_find32(&request, STUN_ATTRIBUTE_PRIORITY, &verdict.priority);
   verdict.use_candidate = stun_message_has_attribute(&request, STUN_ATTRIBUTE_USE_CANDIDATE);
   return verdict;
 }

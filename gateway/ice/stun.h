@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -34,6 +35,9 @@ struct StunKey {
   std::string_view password;
 };
 
+// By which a request is told from every other (RFC 8489, 5).
+using TransactionId = std::array<uint8_t, 12>;
+
 enum class StunKind : uint8_t {
   kDropped,     // see `reason`; nothing is answered
   kIndication,  // a valid binding indication: a keepalive that teaches nothing
@@ -46,7 +50,9 @@ struct StunVerdict {
   DropReason reason = DropReason::kMalformed;  // Of kDropped.
   size_t key = 0;                              // Index into `keys`, of kCheck and kRefused.
   bool use_candidate = false;                  // Of kCheck.
+  uint32_t priority = 0;                       // Of kCheck; 0 without the attribute.
   size_t response_size = 0;                    // Of kCheck and kRefused.
+  TransactionId transaction{};                 // Of kCheck and kRefused.
 };
 
 // Reads, authenticates and answers checks. Stateless between calls; one per worker serves all of

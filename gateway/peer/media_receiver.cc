@@ -24,11 +24,6 @@ PayloadMatch FindPayload(const rtp::ReceiveTrack& track, uint8_t payload_type) {
   return {};
 }
 
-bool HasRtx(const rtp::ReceiveTrack& track) {
-  return std::any_of(track.payloads.begin(), track.payloads.end(),
-                     [](const auto& mapping) { return mapping.rtx_payload_type.has_value(); });
-}
-
 }  // namespace
 
 MediaReceiver::MediaReceiver(const rtp::MediaParameters& media)
@@ -89,7 +84,7 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   const std::optional<DropReason> dropped =
       layer.stream->OnPacket(view->header, view->payload.size(), received, payload.rtx, accepted);
   if (dropped) return dropped;
-  if (accepted.lost_track) layer.keyframes.Request(received);
+  if (accepted.lost_track) OnPictureBroken(layer, received);
   if (out.content.starts_keyframe && track.parameters.kind == rtp::MediaKind::kVideo) {
     OnKeyframe(layer, accepted.newest, received);
     // What follows it has gone by: nobody can begin here any more.
@@ -109,8 +104,15 @@ std::optional<DropReason> MediaReceiver::Accept(PacketRef packet, Timestamp rece
   return std::nullopt;
 }
 
+// What is asked for from here on is another keyframe than before.
+void MediaReceiver::OnPictureBroken(Layer& layer, Timestamp now) {
+  layer.fir_number.reset();
+  layer.keyframes.Request(now);
+}
+
 void MediaReceiver::OnKeyframe(Layer& layer, bool newest, Timestamp received) {
   layer.stream->OnKeyframe();
+  layer.fir_number.reset();
   if (newest) {
     layer.keyframes.OnKeyframe();
   } else if (layer.keyframes.wanted()) {
@@ -207,7 +209,7 @@ void MediaReceiver::StartStream(const Route& route) {
       .ssrc = route.ssrc,
       .kind = parameters.kind,
       .clock_rate = rtp::ClockRateOf(parameters.payloads.front().codec.type),
-      .nack = parameters.feedback.nack && HasRtx(parameters)});
+      .nack = parameters.feedback.nack});
 }
 
 stream::InboundStream* MediaReceiver::StreamOf(uint32_t ssrc) {
@@ -256,7 +258,7 @@ bool MediaReceiver::WriteFeedback(Timestamp now, ByteWriter& out) {
       WriteNacks(track, layer, now, out);
       // A stream that is not known yet is asked once its first packet has shown its SSRC.
       if (out.remaining() >= kKeyframeRequestSize && layer.keyframes.TakeDue(now)) {
-        WriteKeyframeRequest(track, layer.stream->options().ssrc, out);
+        WriteKeyframeRequest(track, layer, out);
       }
     }
   }
@@ -274,18 +276,21 @@ void MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now, 
   nacks_.clear();
   if (layer.stream->TakeNacks(now, round_trip_.value(), limit, nacks_) &&
       track.parameters.kind == rtp::MediaKind::kVideo) {
-    layer.keyframes.Request(now);
+    OnPictureBroken(layer, now);
   }
   if (!nacks_.empty()) {
     rtp::WriteNack(local_ssrc_, layer.stream->options().ssrc, nacks_, out);
   }
 }
 
-void MediaReceiver::WriteKeyframeRequest(const Track& track, uint32_t ssrc, ByteWriter& out) {
+// RFC 5104, 4.3.1.2: a request that is repeated keeps its number, or the sender would answer both.
+void MediaReceiver::WriteKeyframeRequest(const Track& track, Layer& layer, ByteWriter& out) {
+  const uint32_t ssrc = layer.stream->options().ssrc;
   if (track.parameters.feedback.pli || !track.parameters.feedback.fir) {
     rtp::WritePli(local_ssrc_, ssrc, out);
   } else {
-    rtp::WriteFir(local_ssrc_, ssrc, ++fir_sequence_, out);
+    if (!layer.fir_number) layer.fir_number = ++fir_sequence_;
+    rtp::WriteFir(local_ssrc_, ssrc, *layer.fir_number, out);
   }
 }
 
@@ -343,6 +348,8 @@ MediaReceiver::State MediaReceiver::Export() const {
       if (layer.stream) out.stream = layer.stream->Export();
       out.keyframes = layer.keyframes;
       out.parameter_sets_in_band = layer.parameter_sets_in_band;
+      out.fir_number = layer.fir_number;
+      out.codec = layer.codec;
       out.generation = layer.generation;
     }
   }
@@ -364,6 +371,8 @@ bool MediaReceiver::Restore(const State& state, bool after_fault, Timestamp now)
       to.keyframes = from.keyframes;
       to.parameter_sets_in_band = from.parameter_sets_in_band;
       to.generation = from.generation;
+      to.fir_number = from.fir_number;
+      to.codec = from.codec;
     }
   }
   routes_ = state.routes;

@@ -95,9 +95,11 @@ class MediaReceiver {
     // H.264: SPS are sent, so no keyframe begins without one.
     bool parameter_sets_in_band = false;
     uint32_t generation = 0;
+    std::optional<uint8_t> fir_number;
+    std::optional<rtp::Codec> codec;
     template <typename F>
     void Fields(F&& f) {
-      f(stream, keyframes, parameter_sets_in_band, generation);
+      f(stream, keyframes, parameter_sets_in_band, generation, fir_number, codec);
     }
   };
   struct State {
@@ -124,6 +126,8 @@ class MediaReceiver {
     stream::KeyframeRequester keyframes;
     std::optional<rtp::Codec> codec;  // Of the last packet.
     bool parameter_sets_in_band = false;
+    // Of the full intra request that has not been met yet.
+    std::optional<uint8_t> fir_number;
     uint32_t generation = 0;  // Streams begun so far.
   };
   struct Track {
@@ -136,12 +140,13 @@ class MediaReceiver {
   std::optional<uint8_t> TrackOf(uint8_t payload_type, std::string_view mid) const;
   const Route* AddRoute(const Route& route);
   void Retire(uint32_t ssrc);
+  static void OnPictureBroken(Layer& layer, Timestamp now);
   void OnKeyframe(Layer& layer, bool newest, Timestamp received);
   void StartStream(const Route& route);
   static bool UndoRtx(rtp::PacketView& view);
   static void FindKeyframeStart(Layer& layer, rtp::PayloadView& content);
   void WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
-  void WriteKeyframeRequest(const Track& track, uint32_t ssrc, ByteWriter& out);
+  void WriteKeyframeRequest(const Track& track, Layer& layer, ByteWriter& out);
   stream::InboundStream* StreamOf(uint32_t ssrc);
 
   rtp::ExtensionMap extensions_;

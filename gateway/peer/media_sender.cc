@@ -4,8 +4,9 @@
 
 namespace vigil::peer {
 
-MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, Rng& rng)
-    : extensions_(media.extensions), cname_(media.cname), wall_clock_(wall_clock) {
+MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock,
+                         const PacketPool& pool, Rng& rng)
+    : extensions_(media.extensions), cname_(media.cname), wall_clock_(wall_clock), pool_(pool) {
   streams_.reserve(media.send.size());
   for (const rtp::SendTrack& track : media.send) {
     streams_.emplace_back(track, static_cast<uint16_t>(rng.Below(0x4000) + 1));
@@ -13,9 +14,14 @@ MediaSender::MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_
 }
 
 stream::ComposeContext MediaSender::ContextFor(uint8_t track, size_t size, Timestamp now) {
-  stream::ComposeContext context{
-      .extensions = extensions_, .wall_clock = wall_clock_, .now = now, .transport_sequence = {}};
-  if (extensions_.Has(rtp::ExtensionType::kTransportSequence) &&
+  const std::optional<rtp::ExtensionMap>& own = streams_[track].track().extensions;
+  const rtp::ExtensionMap& extensions = own ? *own : extensions_;
+  stream::ComposeContext context{.extensions = extensions,
+                                 .wall_clock = wall_clock_,
+                                 .now = now,
+                                 .transport_sequence = {},
+                                 .history = stream::HistoryFor(pool_)};
+  if (extensions.Has(rtp::ExtensionType::kTransportSequence) &&
       streams_[track].track().feedback.transport_cc) {
     context.transport_sequence = log_.Next(track, size, now);
   }
@@ -73,7 +79,8 @@ void MediaSender::WriteSenderReports(Timestamp now, size_t& next, ByteWriter& ou
 }
 
 void MediaSender::Expire(Timestamp now) {
-  for (stream::OutboundStream& stream : streams_) stream.Expire(now);
+  const TimeDelta history = stream::HistoryFor(pool_);
+  for (stream::OutboundStream& stream : streams_) stream.Expire(now, history);
 }
 
 bool MediaSender::has_history() const {
@@ -82,7 +89,8 @@ bool MediaSender::has_history() const {
 }
 
 MediaSender::State MediaSender::Export() const {
-  State state{.streams = {}, .log = log_};
+  State state{
+      .streams = {}, .log = log_, .acknowledged = acknowledged_, .reported_lost = reported_lost_};
   for (const stream::OutboundStream& stream : streams_) state.streams.push_back(stream.Export());
   return state;
 }
@@ -94,6 +102,8 @@ bool MediaSender::Restore(const State& state, bool after_fault) {
     streams_[i] = stream::OutboundStream(state.streams[i]);
   }
   log_ = state.log;
+  acknowledged_ = state.acknowledged;
+  reported_lost_ = state.reported_lost;
   if (after_fault) log_.SkipAhead();
   return true;
 }

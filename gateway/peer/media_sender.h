@@ -22,8 +22,10 @@ namespace vigil::peer {
 // Composes whole packets; protecting and addressing them is the peer's.
 class MediaSender {
  public:
-  // `rng` draws the first RTX sequence numbers.
-  MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, Rng& rng);
+  // `pool` holds what is kept for retransmission, and tells how much that may be. `rng` draws the
+  // first RTX sequence numbers.
+  MediaSender(const rtp::MediaParameters& media, rtp::WallClock wall_clock, const PacketPool& pool,
+              Rng& rng);
 
   // Composes one subscriber's copy of `source`. False if it would not fit into a packet.
   bool Compose(uint8_t track, const rtp::TrackPacket& source, const rtp::Rewrite& rewrite,
@@ -32,8 +34,12 @@ class MediaSender {
   bool MayRetransmit(uint8_t track, uint16_t sequence, Timestamp now) {
     return streams_[track].MayRetransmit(sequence, now);
   }
-  // Composes the RTX packet for one NACKed sequence number. Call MayRetransmit before.
+  // Composes the RTX packet for one NACKed sequence number. Call MayRetransmit before, and
+  // OnRetransmitted when it was protected.
   bool Retransmit(uint8_t track, uint16_t sequence, Timestamp now, Packet& out);
+  void OnRetransmitted(uint8_t track, uint16_t sequence, Timestamp now) {
+    streams_[track].OnRetransmitted(sequence, now);
+  }
 
   // The send track with this media SSRC.
   std::optional<uint8_t> TrackOf(uint32_t ssrc) const;
@@ -58,9 +64,11 @@ class MediaSender {
   struct State {
     std::vector<stream::OutboundStream::State> streams;
     stream::SendLog log;
+    uint64_t acknowledged = 0;
+    uint64_t reported_lost = 0;
     template <typename F>
     void Fields(F&& f) {
-      f(streams, log);
+      f(streams, log, acknowledged, reported_lost);
     }
   };
   State Export() const;
@@ -74,6 +82,7 @@ class MediaSender {
   rtp::ExtensionMap extensions_;
   std::string cname_;
   rtp::WallClock wall_clock_;
+  const PacketPool& pool_;
   std::vector<stream::OutboundStream> streams_;
   stream::SendLog log_;
   uint64_t acknowledged_ = 0;  // Packets, by transport-wide feedback.

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
+#include "gateway/base/byte_io.h"
 #include "gateway/base/check.h"
 
 namespace vigil::peer {
@@ -31,7 +33,7 @@ Peer::Peer(PeerContext& context, PeerParameters parameters, Timestamp now)
       parameters_(std::move(parameters)),
       ice_(parameters_.local, parameters_.remote, ice::IceLiteAgent::Options{}),
       receiver_(parameters_.media),
-      sender_(parameters_.media, context.wall_clock, context.rng),
+      sender_(parameters_.media, context.wall_clock, context.pool, context.rng),
       connect_deadline_(now + kConnectTimeout),
       next_report_(Timestamp::Never()) {
   for (const rtp::ReceiveTrack& track : parameters_.media.receive) {
@@ -59,6 +61,7 @@ void Peer::Connect(const transport::SrtpKeys& keys) {
   for (const MediaReceiver::Route& route : receiver_.routes()) {
     srtp_receiver_->AddStream(route.ssrc);
   }
+  ice_.OnConnected();
   SetPhase(Phase::kConnected);
 }
 
@@ -94,6 +97,9 @@ std::optional<DropReason> Peer::HandleDtls(Packet& packet, const ClientAddress& 
       // Once only: a second SRTP session with the same keys would use every index again.
       if (phase_ != Phase::kConnecting) return DropReason::kDtlsError;
       Connect(*dtls_->keys());
+      // The client's Finished is the one record of DTLS that proves where the client is: what comes
+      // later are repetitions of it, which anyone can send, and the close_notify.
+      ice_.OnAuthentic(from, now);
       next_report_ = now + kReportInterval / 4;
       return std::nullopt;
     case transport::DtlsSession::Result::kClosed:
@@ -120,7 +126,7 @@ void Peer::SendDtls(const transport::Datagrams& flight, const ClientAddress& to,
   }
 }
 
-std::optional<DropReason> Peer::HandleRtp(PacketRef packet, Timestamp received,
+std::optional<DropReason> Peer::HandleRtp(PacketRef packet, const Arrival& arrival,
                                           rtp::TrackPacket& out) {
   if (srtp_receiver_ == nullptr) return DropReason::kDtlsNotReady;
   if (receiver_.empty()) return DropReason::kUnknownSsrc;
@@ -129,19 +135,37 @@ std::optional<DropReason> Peer::HandleRtp(PacketRef packet, Timestamp received,
   const auto dropped = srtp_receiver_->HasStream(ssrc) ? srtp_receiver_->UnprotectRtp(*packet)
                                                        : srtp_receiver_->TryUnprotectRtp(*packet);
   if (dropped) return dropped;
-  return receiver_.Accept(std::move(packet), received, out);
+  if (srtp_receiver_->IsOverfull()) RetireSrtpStream(ssrc);
+  const auto refused = receiver_.Accept(std::move(packet), arrival.received, out);
+  // After a restore SRTP's replay window has holes that the stream's has not.
+  if (refused != DropReason::kDuplicate && refused != DropReason::kTooOld) {
+    ice_.OnAuthentic(arrival.from, arrival.received);
+  }
+  return refused;
 }
 
-std::optional<DropReason> Peer::HandleRtcp(Packet& packet, Timestamp received, Timestamp now,
+std::optional<DropReason> Peer::HandleRtcp(Packet& packet, const Arrival& arrival, Timestamp now,
                                            RtcpOutcome& outcome, Outbox& out) {
   if (srtp_receiver_ == nullptr) return DropReason::kDtlsNotReady;
   if (const auto dropped = srtp_receiver_->UnprotectRtcp(packet)) return dropped;
+  if (srtp_receiver_->IsOverfull()) RetireSrtpStream(ReadU32(packet.data.data() + 4));
+  ice_.OnAuthentic(arrival.from, arrival.received);
   rtp::RtcpReader reader(packet.bytes());
   while (const std::optional<rtp::RtcpPacket> rtcp = reader.Next()) {
-    HandleRtcpPacket(*rtcp, received, now, outcome, out);
+    HandleRtcpPacket(*rtcp, arrival.received, now, outcome, out);
   }
   if (reader.malformed()) return DropReason::kRtcpMalformed;
   return std::nullopt;
+}
+
+// A client that has changed its SSRCs many times begins another one: the stream idle for longest
+// ends, but no stream that media comes by, and not the newest.
+void Peer::RetireSrtpStream(uint32_t newest) {
+  std::array<uint32_t, MediaReceiver::kMaxSsrcs + 1> in_use;
+  size_t count = 0;
+  in_use[count++] = newest;
+  for (const MediaReceiver::Route& route : receiver_.routes()) in_use[count++] = route.ssrc;
+  srtp_receiver_->RetireOldest(std::span(in_use).first(count));
 }
 
 void Peer::HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, Timestamp now,
@@ -155,7 +179,7 @@ void Peer::HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, T
   };
   if (const auto* sr = std::get_if<rtp::SenderReport>(&packet)) {
     const auto change = receiver_.OnSenderReport(*sr, received, context_.wall_clock);
-    if (change) outcome.clocks.push_back(*change);
+    if (change) outcome.Add(*change);
     read_blocks(sr->blocks);
   } else if (const auto* rr = std::get_if<rtp::ReceiverReport>(&packet)) {
     read_blocks(rr->blocks);
@@ -185,12 +209,17 @@ void Peer::HandleNack(const rtp::GenericNack& nack, Timestamp now, Outbox& out) 
   if (!track || !to) return;
   nack.ForEach([&](uint16_t sequence) {
     if (!sender_.MayRetransmit(*track, sequence, now)) return;
-    PacketRef packet = TakePacket();
-    if (!packet || !sender_.Retransmit(*track, sequence, now, *packet)) return;
-    if (const auto dropped = srtp_sender_->ProtectRtp(*packet)) {
-      send_drops_.Add(*dropped);
-      return;
+    const stream::OutboundStream& stream = sender_.stream(*track);
+    const auto index = static_cast<uint64_t>(stream.next_rtx_sequence());
+    if (const auto refused = srtp_sender_->CheckRtp(stream.track().rtx_ssrc, index)) {
+      return send_drops_.Add(*refused);
     }
+    PacketRef packet = TakePacket(PacketUse::kPicture);
+    if (!packet || !sender_.Retransmit(*track, sequence, now, *packet)) return;
+    if (const auto dropped = srtp_sender_->ProtectRtp(*packet, index)) {
+      return send_drops_.Add(*dropped);
+    }
+    sender_.OnRetransmitted(*track, sequence, now);
     Push(*to, std::move(packet), Timestamp::LongAgo(), out);
   });
 }
@@ -207,10 +236,21 @@ std::optional<DropReason> Peer::TrySendRtp(uint8_t track, const rtp::TrackPacket
                                            Outbox& out) {
   const std::optional<ClientAddress>& to = ice_.selected();
   if (srtp_sender_ == nullptr || !to) return DropReason::kPeerNotConnected;
-  PacketRef packet = context_.pool.Take();
-  if (!packet) return DropReason::kPoolExhausted;
+  // Before anything is counted: a packet that is refused leaves no trace.
+  const auto index = static_cast<uint64_t>(rewrite.sequence);
+  const uint32_t ssrc = sender_.stream(track).track().ssrc;
+  if (const auto refused = srtp_sender_->CheckRtp(ssrc, index)) return refused;
+  const bool picture = source.kind == rtp::MediaKind::kVideo;
+  const PacketUse use = picture ? PacketUse::kPicture : PacketUse::kEssential;
+  PacketRef packet = context_.pool.Take(use);
+  if (!packet) {
+    // Our own history is the first to go.
+    sender_.Expire(now);
+    packet = context_.pool.Take(use);
+  }
+  if (!packet) return context_.pool.RefusalReason();
   if (!sender_.Compose(track, source, rewrite, now, *packet)) return DropReason::kOversized;
-  if (const auto dropped = srtp_sender_->ProtectRtp(*packet)) return dropped;
+  if (const auto dropped = srtp_sender_->ProtectRtp(*packet, index)) return dropped;
   if (!out.Push({*to, std::move(packet), source.received})) return DropReason::kQueueFull;
   return std::nullopt;
 }
@@ -221,6 +261,7 @@ void Peer::RequestKeyframe(uint8_t layer, Timestamp now, Outbox& out) {
 }
 
 void Peer::HandleTimers(Timestamp now, Outbox& out) {
+  ice_.HandleTimeout(now);
   if (ice_.ConsentExpired(now)) {
     SetPhase(Phase::kExpired);
     return;
@@ -316,9 +357,9 @@ void Peer::SendRtcp(PacketRef packet, Outbox& out) {
   Push(*to, std::move(packet), Timestamp::LongAgo(), out);
 }
 
-PacketRef Peer::TakePacket() {
-  PacketRef packet = context_.pool.Take();
-  if (!packet) send_drops_.Add(DropReason::kPoolExhausted);
+PacketRef Peer::TakePacket(PacketUse use) {
+  PacketRef packet = context_.pool.Take(use);
+  if (!packet) send_drops_.Add(context_.pool.RefusalReason());
   return packet;
 }
 
@@ -347,7 +388,9 @@ std::optional<Peer::State> Peer::Export() const {
                .media = parameters_.media,
                .receiver = receiver_.Export(),
                .sender = sender_.Export(),
-               .dtls = dtls_ ? dtls_->Export() : std::nullopt};
+               .dtls = dtls_ ? dtls_->Export() : std::nullopt,
+               .reference_time = reference_time_,
+               .send_drops = send_drops_};
 }
 
 std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
@@ -386,6 +429,8 @@ std::unique_ptr<Peer> Peer::Restore(PeerContext& context, const State& state,
     peer->sender_.stream(i).SkipRtxTo(
         static_cast<int64_t>(peer->srtp_sender_->next_index(rtx_ssrc)));
   }
+  peer->reference_time_ = state.reference_time;
+  peer->send_drops_ = state.send_drops;
   peer->next_report_ = now;
   return peer;
 }

@@ -47,10 +47,26 @@ struct PeerParameters {
   std::optional<transport::SrtpKeys> keys;
 };
 
+// Where and when a datagram came in.
+struct Arrival {
+  ClientAddress from;
+  Timestamp received;  // Kernel receive stamp.
+};
+
 // What a client's RTCP asked of others.
 struct RtcpOutcome {
-  uint64_t keyframe_tracks = 0;  // Bit n: a keyframe for send track n.
-  std::vector<ClockChange> clocks;
+  uint64_t keyframe_tracks = 0;     // Bit n: a keyframe for send track n.
+  std::vector<ClockChange> clocks;  // The last one of each track and layer.
+  // A compound has room for dozens of reports about one stream. Only the last matters, and each
+  // would be a note to every other worker, where it competes with wishes for keyframes.
+  void Add(const ClockChange& change) {
+    for (ClockChange& known : clocks) {
+      if (known.kind != change.kind || known.layer != change.layer) continue;
+      known = change;
+      return;
+    }
+    clocks.push_back(change);
+  }
   void Clear() {
     keyframe_tracks = 0;
     clocks.clear();
@@ -89,9 +105,10 @@ class Peer {
   std::optional<DropReason> HandleDtls(Packet& packet, const ClientAddress& from, Timestamp now,
                                        Outbox& out);
   // Authenticates and decrypts an RTP datagram in place, then passes it through its stream.
-  std::optional<DropReason> HandleRtp(PacketRef packet, Timestamp received, rtp::TrackPacket& out);
+  std::optional<DropReason> HandleRtp(PacketRef packet, const Arrival& arrival,
+                                      rtp::TrackPacket& out);
   // Retransmissions go straight to `out`; what concerns others is in `outcome`.
-  std::optional<DropReason> HandleRtcp(Packet& packet, Timestamp received, Timestamp now,
+  std::optional<DropReason> HandleRtcp(Packet& packet, const Arrival& arrival, Timestamp now,
                                        RtcpOutcome& outcome, Outbox& out);
 
   // ---- Stop 5: what goes to the client. ----
@@ -120,6 +137,17 @@ class Peer {
   // Packets that could not be sent, by reason, of those not passed to SendRtp (RTX, RTCP, STUN).
   const DropCounters& send_drops() const { return send_drops_; }
 
+  // The client's last receiver reference time, to be answered (RFC 3611, 4.5).
+  struct ReferenceTime {
+    uint32_t ssrc = 0;
+    uint32_t compact_ntp = 0;
+    Timestamp received;
+    template <typename F>
+    void Fields(F&& f) {
+      f(ssrc, compact_ntp, received);
+    }
+  };
+
   struct State {
     PeerId id;
     ice::IceLiteAgent::State ice;
@@ -131,9 +159,12 @@ class Peer {
     MediaSender::State sender;
     // What goes on being understood of the client's DTLS; empty when keys were injected.
     std::optional<transport::DtlsSession::Connected> dtls;
+    std::optional<ReferenceTime> reference_time;
+    DropCounters send_drops;
     template <typename F>
     void Fields(F&& f) {
-      f(id, ice, keys, srtp_sender, srtp_receiver, media, receiver, sender, dtls);
+      f(id, ice, keys, srtp_sender, srtp_receiver, media, receiver, sender, dtls, reference_time,
+        send_drops);
     }
   };
   // Empty while the client is still in its handshake: libssl cannot be carried over, the client
@@ -153,6 +184,7 @@ class Peer {
   void Connect(const transport::SrtpKeys& keys);
   void AddSendStreams();
   void LiftIndexLimits();
+  void RetireSrtpStream(uint32_t newest);
   void SendDtls(const transport::Datagrams& flight, const ClientAddress& to, Outbox& out);
   void HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, Timestamp now,
                         RtcpOutcome& outcome, Outbox& out);
@@ -163,8 +195,8 @@ class Peer {
   bool WriteReports(Timestamp now, size_t& next_track, ByteWriter& out);
   void SendFeedback(Timestamp now, Outbox& out);
   void SendRtcp(PacketRef packet, Outbox& out);
-  // A packet from the pool for RTCP, or nothing (counted).
-  PacketRef TakePacket();
+  // A packet from the pool, or nothing (counted).
+  PacketRef TakePacket(PacketUse use = PacketUse::kEssential);
   void Push(ClientAddress to, PacketRef packet, Timestamp received_at, Outbox& out);
 
   PeerContext& context_;
@@ -181,12 +213,6 @@ class Peer {
   Timestamp next_report_;
   // Every m-line takes feedback outside of compounds (RFC 5506).
   bool reduced_size_ = true;
-  // The client's last receiver reference time, to be answered (RFC 3611, 4.5).
-  struct ReferenceTime {
-    uint32_t ssrc = 0;
-    uint32_t compact_ntp = 0;
-    Timestamp received;
-  };
   std::optional<ReferenceTime> reference_time_;
   std::vector<rtp::ReportBlock> blocks_;  // Scratch.
   DropCounters send_drops_;

@@ -69,6 +69,13 @@ std::optional<ExtensionType> ExtensionMap::TypeOf(uint8_t id) const {
   return std::nullopt;
 }
 
+ExtensionForm ExtensionMap::form() const {
+  if (allow_mixed_) return ExtensionForm::kMixed;
+  const bool wide =
+      std::any_of(ids_.begin(), ids_.end(), [](uint8_t id) { return id > kMaxOneByteId; });
+  return wide ? ExtensionForm::kTwoByte : ExtensionForm::kOneByte;
+}
+
 bool IsMid(std::string_view text) { return IsName(text, IsTokenChar); }
 
 bool IsRid(std::string_view text) { return IsName(text, IsRidChar); }

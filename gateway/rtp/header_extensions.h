@@ -31,6 +31,14 @@ constexpr size_t kExtensionTypeCount = static_cast<size_t>(ExtensionType::kCount
 std::string_view UriOf(ExtensionType type);
 std::optional<ExtensionType> ExtensionFromUri(std::string_view uri);
 
+// How the elements of a packet are written (RFC 8285, 4.1). A receiver that did not say
+// a=extmap-allow-mixed may take one form only.
+enum class ExtensionForm : uint8_t {
+  kOneByte,  // What does not fit, over 16 bytes, is left out.
+  kTwoByte,
+  kMixed,  // One-byte where it fits, packet by packet.
+};
+
 // Which id stands for which extension on one peer; BUNDLE makes ids common to all its m-lines
 // (RFC 8843, 9). Ids are 1..255; those over 14 need the two-byte form (RFC 8285).
 class ExtensionMap {
@@ -42,15 +50,21 @@ class ExtensionMap {
   uint8_t IdOf(ExtensionType type) const { return ids_[static_cast<size_t>(type)]; }
   bool Has(ExtensionType type) const { return IdOf(type) != 0; }
   std::optional<ExtensionType> TypeOf(uint8_t id) const;
+  // a=extmap-allow-mixed was agreed on.
+  void set_allow_mixed(bool allow_mixed) { allow_mixed_ = allow_mixed; }
+  bool allow_mixed() const { return allow_mixed_; }
+  // Without allow_mixed one id over 14 puts every packet into the two-byte form.
+  ExtensionForm form() const;
 
   bool operator==(const ExtensionMap&) const = default;
   template <typename F>
   void Fields(F&& f) {
-    f(ids_);
+    f(ids_, allow_mixed_);
   }
 
  private:
   std::array<uint8_t, kExtensionTypeCount> ids_{};
+  bool allow_mixed_ = false;
 };
 
 struct AudioLevel {
@@ -71,6 +85,8 @@ struct AbsCaptureTime {
   std::optional<int64_t> clock_offset;
   bool operator==(const AbsCaptureTime&) const = default;
 };
+
+constexpr uint8_t kMaxOneByteId = 14;
 
 // The longest mid or rid that is read or written. More would not fit the one-byte form, and
 // libwebrtc neither sends nor accepts more; a longer or non-token value counts as absent.

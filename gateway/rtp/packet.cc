@@ -13,7 +13,6 @@ constexpr uint8_t kExtensionBit = 0x10;
 constexpr uint16_t kOneByteProfile = 0xbede;  // RFC 8285, 4.2.
 constexpr uint16_t kTwoByteProfile = 0x1000;  // RFC 8285, 4.3; the low four bits are "appbits".
 constexpr uint16_t kTwoByteProfileMask = 0xfff0;
-constexpr uint8_t kMaxOneByteId = 14;
 constexpr size_t kMaxOneByteSize = 16;
 constexpr size_t kMaxElementSize = 255;
 
@@ -274,11 +273,16 @@ size_t WriteHeader(const PacketHeader& header, const HeaderExtensions& extension
   writer.U32(header.ssrc);
 
   const ByteWriter without_block = writer;
-  BlockWriter one_byte(Form::kOneByte, map, writer);
-  StampOffsets stamps = WriteElements(extensions, one_byte, writer);
-  if (one_byte.form_fits()) {
-    one_byte.Finish();
-  } else {
+  const ExtensionForm form = map.form();
+  StampOffsets stamps;
+  bool written = false;
+  if (form != ExtensionForm::kTwoByte) {
+    BlockWriter one_byte(Form::kOneByte, map, writer);
+    stamps = WriteElements(extensions, one_byte, writer);
+    written = one_byte.form_fits() || form == ExtensionForm::kOneByte;
+    if (written) one_byte.Finish();
+  }
+  if (!written) {
     writer = without_block;
     BlockWriter two_byte(Form::kTwoByte, map, writer);
     stamps = WriteElements(extensions, two_byte, writer);

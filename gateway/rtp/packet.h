@@ -51,10 +51,9 @@ struct StampOffsets {
 
 // Writes header and extensions to the front of `out` and returns their length, or 0 if they do not
 // fit. Only values whose type is in `map` are written, and no text or descriptor that
-// ParseExtensions would not return; the one-byte form is used whenever it can be (ids up to 14,
-// values up to 16 bytes). The payload goes right behind. Set `abs_send_time` and
-// `transport_sequence` to any value to reserve their place, which `offsets` (may be null) then
-// tells.
+// ParseExtensions would not return; the form is the map's. The payload goes right behind. Set
+// `abs_send_time` and `transport_sequence` to any value to reserve their place, which `offsets`
+// (may be null) then tells.
 size_t WriteHeader(const PacketHeader& header, const HeaderExtensions& extensions,
                    const ExtensionMap& map, std::span<uint8_t> out, StampOffsets* offsets);
 

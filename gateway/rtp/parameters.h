@@ -70,16 +70,18 @@ struct SendTrack {
   uint32_t ssrc = 0;
   uint32_t rtx_ssrc = 0;  // 0 without RTX.
   FeedbackOptions feedback;
+  // Those of this m-line. Absent: all of the connection's.
+  std::optional<ExtensionMap> extensions;
 
   bool operator==(const SendTrack&) const = default;
   template <typename F>
   void Fields(F&& f) {
-    f(kind, mid, payloads, ssrc, rtx_ssrc, feedback);
+    f(kind, mid, payloads, ssrc, rtx_ssrc, feedback, extensions);
   }
 };
 
 struct MediaParameters {
-  ExtensionMap extensions;
+  ExtensionMap extensions;  // Of all m-lines together; what is received is read by it.
   std::vector<ReceiveTrack> receive;
   std::vector<SendTrack> send;
   // Our RTCP sender SSRC where no send track lends its own, and the CNAME of all we send.

@@ -48,6 +48,29 @@ bool HasRtx(const std::vector<rtp::PayloadMapping>& payloads) {
                      [](const rtp::PayloadMapping& p) { return p.rtx_payload_type.has_value(); });
 }
 
+rtp::ExtensionMap MapOf(const MediaSection& section) {
+  rtp::ExtensionMap map;
+  map.set_allow_mixed(section.extmap_allow_mixed);
+  for (const HeaderExtension& extension : section.extensions) {
+    // As it was kept, so it fits.
+    (void)map.Add(*rtp::ExtensionFromUri(extension.uri), static_cast<uint8_t>(extension.id));
+  }
+  return map;
+}
+
+RemoteFingerprints StrongestOf(const std::vector<Fingerprint>& fingerprints) {
+  RemoteFingerprints strongest;
+  for (const Fingerprint& fingerprint : fingerprints) {
+    strongest.hash = std::max(strongest.hash, fingerprint.hash);
+  }
+  for (const Fingerprint& fingerprint : fingerprints) {
+    if (fingerprint.hash != strongest.hash) continue;
+    strongest.digest.insert(strongest.digest.end(), fingerprint.digest.begin(),
+                            fingerprint.digest.end());
+  }
+  return strongest;
+}
+
 // How one m-line of the offer is answered.
 struct AnsweredSection {
   MediaSection section;
@@ -79,6 +102,7 @@ class AnswerMaker {
   void KeepPayloads(const MediaSection& offered, bool with_rtx, AnsweredSection& answered) const;
   void KeepFeedback(const MediaSection& offered, AnsweredSection& answered) const;
   void KeepExtensions(const MediaSection& offered, MediaSection& section);
+  bool AllowsMixed() const;
   void KeepSimulcast(const MediaSection& offered, MediaSection& section,
                      std::vector<std::string>& rids) const;
   bool IsBundled(std::string_view mid) const;
@@ -105,6 +129,7 @@ absl::StatusOr<Answer> AnswerMaker::Run() {
   if (answer_.media.receive.empty() && answer_.media.send.empty()) {
     return absl::FailedPreconditionError("no m-line of the offer can be carried" + rejections_);
   }
+  answer_.media.extensions.set_allow_mixed(AllowsMixed());
   const size_t tagged = GroupAccepted();
   if (absl::Status status = ReadRemoteTransport(tagged); !status.ok()) return status;
   WriteLocalTransport(tagged);
@@ -182,6 +207,14 @@ absl::Status AnswerMaker::AnswerSection(size_t index) {
   if (!status.ok()) return status;
   answer_.description.media.push_back(std::move(section));
   return absl::OkStatus();
+}
+
+// a=extmap-allow-mixed is of the session in what browsers write, and may be of some m-lines only.
+bool AnswerMaker::AllowsMixed() const {
+  const auto& sections = answer_.description.media;
+  return std::all_of(sections.begin(), sections.end(), [](const MediaSection& section) {
+    return section.port == 0 || section.extmap_allow_mixed;
+  });
 }
 
 // RFC 3264, 6: a rejected m-line keeps its place, its protocol and its formats.
@@ -297,7 +330,11 @@ void AnswerMaker::KeepExtensions(const MediaSection& offered, MediaSection& sect
 // the rid extension the layers could not be told apart, and one stream is all we ask for.
 void AnswerMaker::KeepSimulcast(const MediaSection& offered, MediaSection& section,
                                 std::vector<std::string>& rids) const {
-  if (!answer_.media.extensions.Has(rtp::ExtensionType::kRid)) return;
+  const std::string_view uri = rtp::UriOf(rtp::ExtensionType::kRid);
+  if (std::none_of(section.extensions.begin(), section.extensions.end(),
+                   [uri](const HeaderExtension& e) { return e.uri == uri; })) {
+    return;
+  }
   for (const SimulcastStream& stream : offered.simulcast.send) {
     SimulcastStream kept;
     for (const SimulcastRid& choice : stream) {
@@ -376,7 +413,8 @@ absl::Status AnswerMaker::AddSendTrack(AnsweredSection& answered) {
                        .payloads = std::move(answered.payloads),
                        .ssrc = ssrcs->ssrc,
                        .rtx_ssrc = has_rtx ? ssrcs->rtx_ssrc : 0,
-                       .feedback = answered.feedback};
+                       .feedback = answered.feedback,
+                       .extensions = MapOf(section)};
   // A MediaStream for each slot: tracks of one stream would be lip-synced by the browser, and a
   // late picture would hold back the sound (and the other way round).
   const std::string name = "slot-" + std::to_string(answer_.media.send.size());
@@ -427,7 +465,7 @@ absl::Status AnswerMaker::ReadRemoteTransport(size_t tagged) {
     return absl::InvalidArgumentError(name + " has no a=ice-ufrag or no a=ice-pwd");
   }
   if (remote.fingerprints.empty()) {
-    return absl::InvalidArgumentError(name + " has no a=fingerprint of sha-224 or better");
+    return absl::InvalidArgumentError(name + " has no a=fingerprint of sha-256 or better");
   }
   // Without a=setup an offer means active (RFC 4145, 4).
   const Setup setup = remote.setup.value_or(Setup::kActive);
@@ -437,7 +475,7 @@ absl::Status AnswerMaker::ReadRemoteTransport(size_t tagged) {
   }
   answer_.remote = {.ice_ufrag = remote.ice.ufrag,
                     .ice_password = remote.ice.password,
-                    .fingerprint = remote.fingerprints.front(),
+                    .fingerprint = StrongestOf(remote.fingerprints),
                     .trickle = remote.ice.HasOption("trickle"),
                     .renomination = remote.ice.HasOption("renomination")};
   return absl::OkStatus();

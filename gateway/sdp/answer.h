@@ -46,12 +46,25 @@ struct AnswerOptions {
                                                 rtp::CodecType::kH264};
 };
 
+// The fingerprints of the strongest hash function that an offer has any of. The client shows a
+// certificate that has one of them (RFC 8122, 5).
+struct RemoteFingerprints {
+  HashFunction hash = HashFunction::kSha256;
+  std::vector<uint8_t> digest;  // DigestSizeOf(hash) bytes of each, one behind the other.
+
+  bool operator==(const RemoteFingerprints&) const = default;
+  template <typename F>
+  void Fields(F&& f) {
+    f(hash, digest);
+  }
+};
+
 // What the offer says about the other end of the transport. The DTLS roles are always the same:
 // the client is the DTLS client, we are `a=setup:passive`.
 struct RemoteTransport {
   std::string ice_ufrag;
   std::string ice_password;
-  Fingerprint fingerprint;
+  RemoteFingerprints fingerprint;
   bool trickle = false;       // More candidates may follow by PATCH (RFC 8838).
   bool renomination = false;  // The client would re-nominate; our answer does not take it up.
 

@@ -11,8 +11,8 @@ constexpr std::array<std::string_view, 4> kDirectionNames = {"sendrecv", "sendon
                                                              "inactive"};
 constexpr std::array<std::string_view, 4> kSetupNames = {"actpass", "active", "passive",
                                                          "holdconn"};
-constexpr std::array<std::string_view, 4> kHashNames = {"sha-224", "sha-256", "sha-384", "sha-512"};
-constexpr std::array<size_t, 4> kDigestSizes = {28, 32, 48, 64};
+constexpr std::array<std::string_view, 3> kHashNames = {"sha-256", "sha-384", "sha-512"};
+constexpr std::array<size_t, 3> kDigestSizes = {32, 48, 64};
 
 std::optional<uint8_t> HexDigit(char c) {
   if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');

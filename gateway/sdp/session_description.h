@@ -40,7 +40,8 @@ enum class Setup : uint8_t { kActPass, kActive, kPassive, kHoldConn };
 std::string_view NameOf(Setup setup);
 
 // The hash functions of a=fingerprint that are good enough (RFC 8122, 5; not MD5, not SHA-1).
-enum class HashFunction : uint8_t { kSha224, kSha256, kSha384, kSha512 };
+// Weakest first. SHA-224 is left out: nobody uses it for this.
+enum class HashFunction : uint8_t { kSha256, kSha384, kSha512 };
 std::string_view NameOf(HashFunction hash);  // "sha-256"
 size_t DigestSizeOf(HashFunction hash);      // In bytes.
 

@@ -307,8 +307,8 @@ Complaint Parser::ParseFingerprintAttribute(std::string_view value) {
   // An offer may carry others too (RFC 8122, 5.1): that of a hash function that we do not take is
   // skipped, and so is not found by those who need one.
   const std::string_view hash = NextWord(value);
-  for (const HashFunction known : {HashFunction::kSha224, HashFunction::kSha256,
-                                   HashFunction::kSha384, HashFunction::kSha512}) {
+  for (const HashFunction known :
+       {HashFunction::kSha256, HashFunction::kSha384, HashFunction::kSha512}) {
     if (EqualsIgnoreCase(hash, NameOf(known))) {
       return "a=fingerprint is not as many colon-separated hex bytes as its hash function has";
     }

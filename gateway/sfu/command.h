@@ -32,6 +32,7 @@ struct TransportDescription {
   std::string remote_ufrag;
   std::string remote_password;
   std::string fingerprint_algorithm;  // "sha-256", ...
+  // A digest by it, or several, one behind the other: the client's certificate has one of them.
   std::vector<uint8_t> fingerprint;
   // SRTP keys agreed on otherwise than by DTLS: simulation, and a restored peer. Empty: DTLS.
   // Master key and salt, ours then theirs, in the length of `srtp_profile`.

@@ -29,6 +29,8 @@ void Forwarder::Begin() { phase_ = Phase::kWaiting; }
 std::optional<DropReason> Forwarder::Forward(const rtp::TrackPacket& packet, uint32_t clock_rate,
                                              Timestamp now, rtp::Rewrite& rewrite) {
   if (phase_ == Phase::kIdle) return DropReason::kNoSubscriber;
+  const bool newest = packet.sequence > highest_in_ || phase_ == Phase::kWaiting;
+  if (phase_ == Phase::kForwarding && newest && !PassGap(packet.sequence)) Begin();
   if (phase_ == Phase::kWaiting) {
     if (packet.payload.empty()) return DropReason::kPaddingOnly;
     if (kind_ == rtp::MediaKind::kVideo && !packet.content.starts_keyframe) {
@@ -37,8 +39,6 @@ std::optional<DropReason> Forwarder::Forward(const rtp::TrackPacket& packet, uin
     TakeOver(packet, clock_rate, now);
     rewrite.first_of_feed = true;
   }
-  const bool newest = packet.sequence > highest_in_;
-  if (newest && packet.sequence - highest_in_ - 1 > kMaxGap) Leap(packet.sequence);
   if (newest && packet.payload.empty()) {
     DropFromStream(packet.sequence);
     return DropReason::kPaddingOnly;
@@ -48,6 +48,7 @@ std::optional<DropReason> Forwarder::Forward(const rtp::TrackPacket& packet, uin
 
   highest_in_ = std::max(highest_in_, packet.sequence);
   next_sequence_ = std::max(next_sequence_, *sequence + 1);
+  gap_credit_ = std::min(gap_credit_ + 1, kMaxGap);
   const int64_t timestamp = packet.timestamp + timestamp_offset_;
   if (timestamp > last_timestamp_) {
     last_timestamp_ = timestamp;
@@ -101,12 +102,17 @@ void Forwarder::DropFromStream(int64_t source) {
   ranges_[range_count_++] = next;
 }
 
-void Forwarder::Leap(int64_t source) {
-  floor_ = source;
-  highest_in_ = source - 1;
-  next_sequence_ += kMaxGap;
-  ranges_[0] = {source, next_sequence_ - source};
-  range_count_ = 1;
+bool Forwarder::PassGap(int64_t source) {
+  const int64_t gap = source - highest_in_ - 1;
+  if (gap > gap_credit_) return false;
+  gap_credit_ -= gap;
+  return true;
+}
+
+void Forwarder::TakeBack(int64_t sequence) {
+  if (phase_ != Phase::kForwarding || sequence + 1 != next_sequence_) return;
+  next_sequence_ = sequence;
+  Begin();
 }
 
 void Forwarder::SkipTo(int64_t sequence) {
@@ -130,7 +136,7 @@ void Forwarder::SkipTo(int64_t sequence) {
 }
 
 bool Forwarder::IsConsistent() const {
-  return range_count_ <= kMaxRanges && phase_ <= Phase::kForwarding;
+  return range_count_ <= kMaxRanges && phase_ <= Phase::kForwarding && gap_credit_ <= kMaxGap;
 }
 
 int64_t Forwarder::Counter::Map(uint16_t value, int bits, bool newest) {

@@ -34,11 +34,20 @@ class Forwarder {
   std::optional<DropReason> Forward(const rtp::TrackPacket& packet, uint32_t clock_rate,
                                     Timestamp now, rtp::Rewrite& rewrite);
 
-  // A source's leap is passed on as a gap of this many numbers at most. Over 1000, so that
-  // libwebrtc forgets the missing packets and asks for a keyframe; far under 32768, because the
-  // sequence is the SRTP index too: a publisher that leaps twice, and one lost packet, would
-  // otherwise cost the receiver its rollover counter for good (RFC 3711, 3.3.1).
+  // Numbers of missing packets are passed on, up to this many and one more for each packet that is
+  // forwarded. What is wider, a leap, begins anew as another source would: behind the last number,
+  // for picture with a keyframe. The sequence is the SRTP index too, and a receiver that gets
+  // nothing of 32768 numbers has lost its rollover counter for good (RFC 3711, 3.3.1): this way no
+  // publisher's leaps can bring it there before 15872 real packets in a row are lost. Higher: less.
+  // Lower: an outage of the publisher's network, which is repaired or replaced by a keyframe as it
+  // is, is not told from a leap; 1024 are three seconds at 3 Mb/s.
   static constexpr int64_t kMaxGap = 1024;
+
+  // The packet that was to have this number was not sent. If it was the newest, the next one gets
+  // the number, and begins anew: a sequence number that nobody used would run ahead of the SRTP
+  // index for as long as nothing can be sent. Picture waits for a keyframe, since what was left out
+  // cannot be repaired.
+  void TakeBack(int64_t sequence);
 
   // Continues at `sequence` or later (takeover: above every index that may have been used).
   void SkipTo(int64_t sequence);
@@ -53,7 +62,7 @@ class Forwarder {
   template <typename F>
   void Fields(F&& f) {
     f(kind_, phase_, next_sequence_, floor_, highest_in_, ranges_, range_count_, timestamp_offset_,
-      last_timestamp_, last_sent_at_, picture_id_, tl0_, key_index_, frame_);
+      last_timestamp_, last_sent_at_, picture_id_, tl0_, key_index_, frame_, gap_credit_);
   }
 
  private:
@@ -88,8 +97,8 @@ class Forwarder {
   void TakeOver(const rtp::TrackPacket& packet, uint32_t clock_rate, Timestamp now);
   std::optional<int64_t> MapSequence(int64_t source) const;
   void DropFromStream(int64_t source);
-  // A new start at `source`, which is too far ahead to be waited for.
-  void Leap(int64_t source);
+  // Whether the numbers missing before `source`, the newest, can be passed on as missing.
+  bool PassGap(int64_t source);
   void MapCounters(const rtp::TrackPacket& packet, bool newest, rtp::Rewrite& rewrite);
 
   // Reordering reaches back over at most this many deliberate drops.
@@ -109,6 +118,7 @@ class Forwarder {
   Counter tl0_;
   Counter key_index_;
   Counter frame_;
+  int64_t gap_credit_ = kMaxGap;  // Numbers that may be passed on as missing now.
 };
 
 }  // namespace vigil::sfu

@@ -16,6 +16,11 @@ constexpr TimeDelta kLayerTimeout = TimeDelta::Millis(500);
 // picture black for longer after such a loss; lower fills the way with wishes that a publisher's
 // throttle (stream::KeyframeRequester) merges anyway.
 constexpr TimeDelta kWishAgain = TimeDelta::Millis(300);
+// The receiver of a slot that is being fed may ask for a keyframe this often. A keyframe costs
+// everybody who watches the feed a burst, and the publisher its quality: at a lower value one
+// receiver that asks all the time, because its path is bad or it means harm, decides for all of
+// them. At a higher one a receiver whose keyframe was lost waits longer for the next.
+constexpr TimeDelta kRequestAgain = TimeDelta::Millis(1000);
 
 std::string DescribeAll(const std::vector<rtp::Codec>& codecs) {
   std::string text;
@@ -339,19 +344,30 @@ rtp::ClockMapping Router::ClockOf(const Slot& slot, const Track& track) {
 }
 
 void Router::OnKeyframeRequest(SlotKey key, Timestamp now, RouterOutput& out) {
-  if (Slot* slot = FindSlot(key)) WishOf(*slot, now, out);
+  Slot* slot = FindSlot(key);
+  if (slot == nullptr) return;
+  if (slot->forwarder.waiting()) {
+    if (!MayWishAgain(*slot, BestLayer(*slot), now)) return;
+  } else {
+    if (now - slot->requested_at < kRequestAgain) return;
+    slot->requested_at = now;
+  }
+  WishOf(*slot, now, out);
 }
 
 // Wishes for a keyframe of the layer that the slot carries or, while it waits, wants best.
 void Router::WishOf(Slot& slot, Timestamp now, RouterOutput& out) {
   if (slot.feed.IsNone() || !slot.open) return;
   if (slot.track.kind != rtp::MediaKind::kVideo) return;
+  Wish(slot, slot.forwarder.waiting() ? BestLayer(slot) : slot.layer, now, out);
+}
+
+// The best layer of the feed's picture that the slot wants.
+uint8_t Router::BestLayer(const Slot& slot) const {
   const auto it = feeds_.find(slot.feed);
-  VIGIL_CHECK(it != feeds_.end());
-  const Track& track = it->second.Of(rtp::MediaKind::kVideo);
-  const auto best =
-      static_cast<uint8_t>(std::min<size_t>(slot.wanted_layer, track.last_packet.size() - 1));
-  Wish(slot, slot.forwarder.waiting() ? best : slot.layer, now, out);
+  if (it == feeds_.end()) return 0;
+  const Track& track = it->second.tracks[static_cast<size_t>(rtp::MediaKind::kVideo)];
+  return static_cast<uint8_t>(std::min<size_t>(slot.wanted_layer, track.last_packet.size() - 1));
 }
 
 void Router::Wish(Slot& slot, uint8_t layer, Timestamp now, RouterOutput& out) {
@@ -374,6 +390,10 @@ void Router::OnClock(FeedId feed, rtp::MediaKind kind, uint8_t layer,
     if (slot->layer != layer || slot->forwarder.waiting()) continue;
     out.clocks.push_back({slot->key, ClockOf(*slot, track)});
   }
+}
+
+void Router::TakeBack(const Delivery& delivery) {
+  if (Slot* slot = FindSlot(delivery.slot)) slot->forwarder.TakeBack(delivery.rewrite.sequence);
 }
 
 void Router::SkipTo(SlotKey key, int64_t sequence) {

@@ -101,11 +101,14 @@ class Router {
   // Stop 4 of a packet's way: one delivery for each slot it goes to.
   void Forward(FeedId feed, const rtp::TrackPacket& packet, Timestamp now, RouterOutput& out);
 
-  // The receiver of this slot cannot go on without a keyframe.
+  // The receiver of this slot cannot go on without a keyframe. Passed on at most once a second
+  // while the slot is being fed.
   void OnKeyframeRequest(SlotKey slot, Timestamp now, RouterOutput& out);
   // The publisher's media clock was learned anew (a sender report).
   void OnClock(FeedId feed, rtp::MediaKind kind, uint8_t layer, const rtp::ClockMapping& clock,
                RouterOutput& out);
+  // A delivery was not sent, and its sequence number is free.
+  void TakeBack(const Delivery& delivery);
   // Continues the slot's outgoing sequence at `sequence` or later.
   void SkipTo(SlotKey slot, int64_t sequence);
 
@@ -182,6 +185,7 @@ class Router {
     // state: who restores it may as well wish at once.
     std::array<Timestamp, 4> wished_at = {Timestamp::LongAgo(), Timestamp::LongAgo(),
                                           Timestamp::LongAgo(), Timestamp::LongAgo()};
+    Timestamp requested_at = Timestamp::LongAgo();  // By its receiver, while it was fed.
   };
   struct Track {
     std::vector<rtp::Codec> codecs;         // Empty: the feed has no such track.
@@ -205,6 +209,7 @@ class Router {
   void RestartSource(Track& track, const rtp::TrackPacket& packet, Timestamp now,
                      RouterOutput& out);
   void WishOf(Slot& slot, Timestamp now, RouterOutput& out);
+  uint8_t BestLayer(const Slot& slot) const;
   static void Wish(Slot& slot, uint8_t layer, Timestamp now, RouterOutput& out);
   static bool MayWishAgain(const Slot& slot, uint8_t layer, Timestamp now);
   static bool IsSent(const Track& track, uint8_t layer, Timestamp now);

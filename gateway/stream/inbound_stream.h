@@ -21,7 +21,8 @@ struct InboundStreamOptions {
   uint32_t ssrc = 0;
   rtp::MediaKind kind = rtp::MediaKind::kAudio;
   uint32_t clock_rate = 48000;
-  // Ask for lost packets (generic NACK negotiated, and RTX to answer them).
+  // Ask for lost packets (generic NACK negotiated). They come by RTX or, where that was not
+  // negotiated, as they were: SRTP takes a late packet that it has not seen.
   bool nack = false;
 
   template <typename F>

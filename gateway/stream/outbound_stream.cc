@@ -21,6 +21,11 @@ constexpr rtp::PlayoutDelay kPlayoutDelay{.min_10ms = 0, .max_10ms = 10};
 
 }  // namespace
 
+TimeDelta HistoryFor(const PacketPool& pool) {
+  if (pool.IsOverTwoThirds()) return TimeDelta::Zero();
+  return pool.IsOverHalf() ? kLongestHistory / 4 : kLongestHistory;
+}
+
 OutboundStream::OutboundStream(const rtp::SendTrack& track, uint16_t first_rtx_sequence)
     : track_(track), next_rtx_sequence_(first_rtx_sequence) {
   VIGIL_CHECK(first_rtx_sequence < 0x8000);
@@ -39,7 +44,9 @@ bool OutboundStream::Compose(const rtp::TrackPacket& source, const rtp::Rewrite&
       std::min(retransmission_credit_ + sent.payload_size, kRetransmissionBurst);
   payload_index_ = sent.payload_index;
   last_sent_at_ = context.now;
-  if (track_.rtx_ssrc != 0 && track_.feedback.nack) Remember(std::move(sent));
+  DropOld(context.now, context.history);
+  const bool keep = track_.rtx_ssrc != 0 && track_.feedback.nack;
+  if (keep && context.history > TimeDelta::Zero()) Remember(std::move(sent));
   return true;
 }
 
@@ -150,7 +157,6 @@ rtp::HeaderExtensions OutboundStream::ExtensionsOf(const Sent& sent, const Compo
 void OutboundStream::Remember(Sent sent) {
   // A late packet of a reordered stream fills its own place, if the history still reaches there.
   if (sent.sequence < oldest_) return;
-  DropOld(sent.sent_at);
   if (!has_history()) oldest_ = newest_ = sent.sequence;
   if (history_.empty()) history_.resize(kFirstHistory);
   while (sent.sequence - oldest_ >= static_cast<int64_t>(history_.size())) {
@@ -173,15 +179,16 @@ void OutboundStream::Grow() {
   history_ = std::move(larger);
 }
 
-void OutboundStream::Expire(Timestamp now) {
-  DropOld(now);
+void OutboundStream::Expire(Timestamp now, TimeDelta history) {
+  DropOld(now, history);
   if (!has_history()) history_ = {};
 }
 
-void OutboundStream::DropOld(Timestamp now) {
+void OutboundStream::DropOld(Timestamp now, TimeDelta history) {
   while (has_history()) {
     Sent& sent = At(oldest_);
-    if (sent.sequence == oldest_ && now - sent.sent_at <= kHistory) return;
+    const bool kept = history > TimeDelta::Zero() && now - sent.sent_at <= history;
+    if (sent.sequence == oldest_ && kept) return;
     sent = Sent{};
     ++oldest_;
   }
@@ -215,9 +222,9 @@ bool OutboundStream::MayRetransmit(uint16_t sequence, Timestamp now) {
 }
 
 bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context, Packet& out) {
-  Sent* found = Find(sequence);
+  const Sent* found = Find(sequence);
   if (found == nullptr) return false;
-  Sent& sent = *found;
+  const Sent& sent = *found;
   const rtp::PayloadMapping& mapping = track_.payloads[sent.payload_index];
   if (!mapping.rtx_payload_type) return false;
   rtp::Descriptor descriptor;
@@ -233,13 +240,18 @@ bool OutboundStream::Retransmit(uint16_t sequence, const ComposeContext& context
   const size_t size = WritePayload(sent, descriptor, head + 2, out);
   if (size == 0) return false;
   out.size = static_cast<uint16_t>(size);
-  ++next_rtx_sequence_;
-  ++sent.retransmissions;
-  sent.retransmitted_at = context.now;
-  retransmission_credit_ -= sent.payload_size;
-  ++counters_.retransmitted;
-  counters_.retransmitted_bytes += sent.payload_size;
   return true;
+}
+
+void OutboundStream::OnRetransmitted(uint16_t sequence, Timestamp now) {
+  ++next_rtx_sequence_;
+  Sent* sent = Find(sequence);
+  if (sent == nullptr) return;
+  ++sent->retransmissions;
+  sent->retransmitted_at = now;
+  retransmission_credit_ -= sent->payload_size;
+  ++counters_.retransmitted;
+  counters_.retransmitted_bytes += sent->payload_size;
 }
 
 void OutboundStream::OnReportBlock(const rtp::ReportBlock& block, Timestamp now,

@@ -41,12 +41,20 @@ struct OutboundCounters {
   }
 };
 
+// How long packets are kept for retransmission. A receiver that asks after a second has given the
+// frame up. When more than half of the pool is in use a quarter of that has to do, and above two
+// thirds nothing is kept: before three quarters, where copies of picture are refused, so that
+// histories alone never fill the pool so far.
+inline constexpr TimeDelta kLongestHistory = TimeDelta::Millis(1000);
+TimeDelta HistoryFor(const PacketPool& pool);
+
 // What is the same for every packet of one peer, and what is drawn for each.
 struct ComposeContext {
   const rtp::ExtensionMap& extensions;
   rtp::WallClock wall_clock;
   Timestamp now;
   std::optional<uint16_t> transport_sequence;
+  TimeDelta history = kLongestHistory;
 };
 
 // The sending half of a slot: one SSRC and its RTX SSRC, both fixed for the slot's life. Composes
@@ -54,8 +62,6 @@ struct ComposeContext {
 // source's bytes are shared with all other receivers of the same packet.
 class OutboundStream {
  public:
-  // History is dropped after this; a receiver that asks later has given the frame up.
-  static constexpr TimeDelta kHistory = TimeDelta::Millis(1000);
   static constexpr size_t kMaxHistory = 2048;
   // Retransmissions may not outweigh the media, but for this burst: a hostile receiver cannot make
   // us send more than twice its due.
@@ -75,8 +81,12 @@ class OutboundStream {
   // Whether the receiver's wish for `sequence` will be met. Counts a wish that will not: the packet
   // is not in the history, was retransmitted half a round trip ago, or the budget is used up.
   bool MayRetransmit(uint16_t sequence, Timestamp now);
-  // Composes the RTX packet (RFC 4588) for `sequence` into `out`. Call MayRetransmit before.
+  // Composes the RTX packet (RFC 4588) for `sequence` into `out`, under next_rtx_sequence(). Call
+  // MayRetransmit before.
   bool Retransmit(uint16_t sequence, const ComposeContext& context, Packet& out);
+  // That packet was protected: its number is used up. One that was refused leaves its number to the
+  // next, so that numbers never run ahead of the SRTP index.
+  void OnRetransmitted(uint16_t sequence, Timestamp now);
 
   // A report block about track().ssrc. It confirms that the track arrives if its highest sequence
   // number has risen: receivers go on reporting for seconds after the last packet.
@@ -88,9 +98,9 @@ class OutboundStream {
   // Empty until something was sent and the source's clock is known.
   std::optional<rtp::SenderReportFields> MakeSenderReport(Timestamp now,
                                                           rtp::WallClock wall_clock) const;
-  // Releases history older than kHistory, and its memory when nothing is left. Call at least once
+  // Releases what is older than `history`, and its memory when nothing is left. Call at least once
   // a second while idle.
-  void Expire(Timestamp now);
+  void Expire(Timestamp now, TimeDelta history = kLongestHistory);
   bool has_history() const { return oldest_ < newest_; }
 
   const rtp::SendTrack& track() const { return track_; }
@@ -159,7 +169,7 @@ class OutboundStream {
   rtp::HeaderExtensions ExtensionsOf(const Sent& sent, const ComposeContext& context,
                                      std::span<uint8_t> dependency) const;
   void Remember(Sent sent);
-  void DropOld(Timestamp now);
+  void DropOld(Timestamp now, TimeDelta history);
   Sent* Find(uint16_t sequence);
   void Grow();
   Sent& At(int64_t sequence) {

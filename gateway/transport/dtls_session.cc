@@ -155,7 +155,8 @@ DtlsSession::Result DtlsSession::FinishHandshake(Timestamp now, Datagrams& out) 
   const std::optional<SrtpKeys> keys = ExportKeys(ssl_.get());
   std::optional<DtlsEpilogue> epilogue =
       DtlsEpilogue::AfterHandshake(ssl_.get(), bio_.TakeOutput());
-  if (actual != remote_ || !keys || !epilogue) return End(State::kFailed, Result::kFailed);
+  const bool signalled = actual && remote_.Includes(*actual);
+  if (!signalled || !keys || !epilogue) return End(State::kFailed, Result::kFailed);
   state_ = State::kConnected;
   connected_ = {*keys, std::move(*epilogue)};
   DropHandshake();

@@ -74,7 +74,8 @@ class DtlsSession {
     }
   };
 
-  // `context` must outlive the session. `remote` is what the client's SDP said.
+  // `context` must outlive the session. `remote` is what the client's SDP said: one fingerprint, or
+  // several of one algorithm.
   DtlsSession(const DtlsContext& context, Fingerprint remote, const Options& options);
   // Goes on with a session of another node.
   DtlsSession(const DtlsContext& context, Connected connected, const Options& options);

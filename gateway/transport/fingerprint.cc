@@ -1,5 +1,6 @@
 #include "gateway/transport/fingerprint.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -37,6 +38,18 @@ int HexDigit(char c) {
 }
 
 }  // namespace
+
+bool Fingerprint::Includes(const Fingerprint& one) const {
+  const size_t size = one.bytes.size();
+  if (algorithm != one.algorithm || size == 0 || bytes.size() % size != 0) return false;
+  for (size_t at = 0; at < bytes.size(); at += size) {
+    if (std::equal(one.bytes.begin(), one.bytes.end(),
+                   bytes.begin() + static_cast<std::ptrdiff_t>(at))) {
+      return true;
+    }
+  }
+  return false;
+}
 
 std::string Fingerprint::ToString() const {
   constexpr std::string_view kHex = "0123456789ABCDEF";

@@ -14,7 +14,11 @@ namespace vigil::transport {
 // association to the signalling.
 struct Fingerprint {
   std::string algorithm;  // "sha-256", lower case.
+  // One digest; of a client that has several certificates theirs, one behind the other.
   std::vector<uint8_t> bytes;
+
+  // Whether `one`, of the certificate that was shown, is among these.
+  bool Includes(const Fingerprint& one) const;
 
   // "sha-256 AA:BB:...", the value of a=fingerprint.
   std::string ToString() const;

@@ -60,8 +60,10 @@ SrtpReceiver::SrtpReceiver(SrtpProfile profile, std::span<const uint8_t> key, co
     if (stream == nullptr) break;
     stream->state = restored;
     if (restored.highest_rtcp_index) stream->rtcp_floor = *restored.highest_rtcp_index + 1;
+    uses_ = std::max(uses_, restored.last_use);
     if (restored.highest_index) Seed(scratch.get(), ssrc, *restored.highest_index);
   }
+  retired_ = state.retired;
 }
 
 bool SrtpReceiver::AddStream(uint32_t ssrc) {
@@ -94,7 +96,7 @@ std::optional<DropReason> SrtpReceiver::TryUnprotectRtp(Packet& packet) {
   if (packet.size < kRtpHeaderSize) return DropReason::kMalformed;
   const uint32_t ssrc = ReadU32(packet.data.data() + 8);
   Stream* const known = Find(ssrc);
-  if (known == nullptr && streams_.size() >= kMaxStreams) return DropReason::kUnknownSsrc;
+  if (known == nullptr && MayNotBegin(ssrc)) return DropReason::kUnknownSsrc;
   Stream provisional;
   provisional.ssrc = ssrc;
   Stream& stream = known != nullptr ? *known : provisional;
@@ -110,13 +112,17 @@ std::optional<DropReason> SrtpReceiver::UnprotectRtcp(Packet& packet) {
   if (!index) return DropReason::kMalformed;
   const uint32_t ssrc = ReadU32(packet.data.data() + 4);
   Stream* stream = Find(ssrc);
-  if (stream == nullptr && streams_.size() >= kMaxStreams) return DropReason::kUnknownSsrc;
+  if (stream == nullptr && MayNotBegin(ssrc)) return DropReason::kUnknownSsrc;
   if (stream != nullptr && *index < stream->rtcp_floor) return DropReason::kSrtpReplay;
   int size = packet.size;
   const srtp_err_status_t status = srtp_unprotect_rtcp(session_.get(), packet.data.data(), &size);
   if (status != srtp_err_status_ok) return ReasonOf(status);
   packet.size = static_cast<uint16_t>(size);
-  if (stream == nullptr) stream = FindOrMake(ssrc);
+  if (stream == nullptr) {
+    stream = &streams_.emplace_back();
+    stream->ssrc = ssrc;
+  }
+  stream->state.last_use = ++uses_;
   std::optional<uint32_t>& highest = stream->state.highest_rtcp_index;
   highest = std::max(highest.value_or(0), *index);
   return std::nullopt;
@@ -125,7 +131,26 @@ std::optional<DropReason> SrtpReceiver::UnprotectRtcp(Packet& packet) {
 SrtpReceiver::State SrtpReceiver::Export() const {
   State state;
   for (const Stream& stream : streams_) state.streams[stream.ssrc] = stream.state;
+  state.retired = retired_;
   return state;
+}
+
+bool SrtpReceiver::MayNotBegin(uint32_t ssrc) const {
+  // One too many, until its owner has chosen which is to end.
+  const size_t most = retired_.size() < kMaxRetired ? kMaxStreams + 1 : kMaxStreams;
+  return streams_.size() >= most ||
+         std::find(retired_.begin(), retired_.end(), ssrc) != retired_.end();
+}
+
+void SrtpReceiver::RetireOldest(std::span<const uint32_t> in_use) {
+  const Stream* oldest = nullptr;
+  for (const Stream& stream : streams_) {
+    if (std::find(in_use.begin(), in_use.end(), stream.ssrc) != in_use.end()) continue;
+    if (oldest == nullptr || stream.state.last_use < oldest->state.last_use) oldest = &stream;
+  }
+  if (oldest == nullptr) return;
+  retired_.push_back(oldest->ssrc);
+  RemoveStream(oldest->ssrc);
 }
 
 const SrtpReceiver::Stream* SrtpReceiver::Find(uint32_t ssrc) const {
@@ -153,6 +178,7 @@ std::optional<DropReason> SrtpReceiver::Unprotect(Stream& stream, Packet& packet
   const srtp_err_status_t status = srtp_unprotect(session_.get(), packet.data.data(), &size);
   if (status != srtp_err_status_ok) return ReasonOf(status);
   packet.size = static_cast<uint16_t>(size);
+  stream.state.last_use = ++uses_;
   std::optional<uint64_t>& highest = stream.state.highest_index;
   highest = std::max(highest.value_or(0), GuessIndex(highest, sequence));
   return std::nullopt;

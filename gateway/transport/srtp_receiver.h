@@ -21,28 +21,34 @@ namespace vigil::transport {
 // (TryUnprotectRtp); only an authentic packet ever makes state.
 class SrtpReceiver {
  public:
-  // Named or learned SSRCs. A browser that sends three simulcast layers and sound has 8, and one
-  // more for its reports. An authentic client that uses more is refused, not served with memory.
+  // Named or learned SSRCs at once. A browser that sends three simulcast layers and sound has 8,
+  // and one more for its reports.
   static constexpr size_t kMaxStreams = 64;
+  // SSRCs that had to make room for others. They are refused from then on, because their replay
+  // windows are gone. A client that changes an SSRC each minute has them for 16 hours; one that
+  // uses more is refused new ones, not served with memory.
+  static constexpr size_t kMaxRetired = 1024;
 
   struct StreamState {
     bool named = false;  // RTP of it is taken; else only its RTCP was seen.
     std::optional<uint64_t> highest_index =
         std::nullopt;  // 48 bits: rollover counter and sequence number.
     std::optional<uint32_t> highest_rtcp_index = std::nullopt;  // 31 bits.
+    uint64_t last_use = 0;  // The place of its last packet among all of this client's.
 
     template <typename F>
     void Fields(F&& f) {
-      f(named, highest_index, highest_rtcp_index);
+      f(named, highest_index, highest_rtcp_index, last_use);
     }
     bool operator==(const StreamState&) const = default;
   };
   struct State {
     std::map<uint32_t, StreamState> streams;  // By SSRC.
+    std::vector<uint32_t> retired;
 
     template <typename F>
     void Fields(F&& f) {
-      f(streams);
+      f(streams, retired);
     }
     bool operator==(const State&) const = default;
   };
@@ -68,6 +74,10 @@ class SrtpReceiver {
   std::optional<DropReason> TryUnprotectRtp(Packet& packet);
   // RTCP is taken from any SSRC, since a receiver's own SSRC is never signalled.
   std::optional<DropReason> UnprotectRtcp(Packet& packet);
+  // After an authentic packet of a new SSRC there may be one stream too many.
+  bool IsOverfull() const { return streams_.size() > kMaxStreams; }
+  // Ends the stream that was idle for longest, of those that are not in `in_use`, for good.
+  void RetireOldest(std::span<const uint32_t> in_use);
 
   State Export() const;
 
@@ -82,6 +92,8 @@ class SrtpReceiver {
   Stream* Find(uint32_t ssrc);
   // The stream of `ssrc`, made if need be; null when there is no room.
   Stream* FindOrMake(uint32_t ssrc);
+  // A stream of an SSRC that is not there may not be made.
+  bool MayNotBegin(uint32_t ssrc) const;
   std::optional<DropReason> Unprotect(Stream& stream, Packet& packet);
   std::optional<uint32_t> PeekRtcpIndex(const Packet& packet) const;
   // Brings libsrtp to `index` of `ssrc` by packets that `scratch` protects.
@@ -91,6 +103,8 @@ class SrtpReceiver {
   SrtpSession session_;
   CipherFootprint footprint_;
   std::vector<Stream> streams_;
+  std::vector<uint32_t> retired_;
+  uint64_t uses_ = 0;
 };
 
 }  // namespace vigil::transport

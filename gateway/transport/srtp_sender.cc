@@ -73,16 +73,34 @@ void SrtpSender::AddStream(uint32_t ssrc) {
   streams_.push_back(stream);
 }
 
-std::optional<DropReason> SrtpSender::ProtectRtp(Packet& packet) {
+std::optional<DropReason> SrtpSender::CheckRtp(uint32_t ssrc, uint64_t index) const {
+  const Stream* const stream = Find(ssrc);
+  if (stream == nullptr) return DropReason::kUnknownSsrc;
+  const auto wanted = static_cast<int64_t>(index);
+  if (IndexOf(stream->rtp.next_index, static_cast<uint16_t>(index)) != wanted) {
+    return DropReason::kSrtpIndexMismatch;
+  }
+  return Check(*stream, wanted);
+}
+
+std::optional<DropReason> SrtpSender::Check(const Stream& stream, int64_t index) {
+  if (index < static_cast<int64_t>(stream.floor)) return DropReason::kTooOld;
+  if (static_cast<uint64_t>(index) >= std::min(stream.rtp.limit, kEndOfIndexes)) {
+    return DropReason::kSrtpIndexReserve;
+  }
+  return std::nullopt;
+}
+
+std::optional<DropReason> SrtpSender::ProtectRtp(Packet& packet, std::optional<uint64_t> wanted) {
   footprint_.Prefetch();
   if (packet.size < kRtpHeaderSize) return DropReason::kMalformed;
   if (packet.size + kMaxTrailer > Packet::kCapacity) return DropReason::kOversized;
   Stream* const stream = Find(ReadU32(packet.data.data() + 8));
   if (stream == nullptr) return DropReason::kUnknownSsrc;
   const int64_t guess = IndexOf(stream->rtp.next_index, ReadU16(packet.data.data() + 2));
-  if (guess < static_cast<int64_t>(stream->floor)) return DropReason::kTooOld;
   const auto index = static_cast<uint64_t>(guess);
-  if (index >= std::min(stream->rtp.limit, kEndOfIndexes)) return DropReason::kSrtpIndexReserve;
+  if (wanted && *wanted != index) return DropReason::kSrtpIndexMismatch;
+  if (const auto refused = Check(*stream, guess)) return refused;
   Position(*stream, index);
   int size = packet.size;
   const srtp_err_status_t status = srtp_protect(session_.get(), packet.data.data(), &size);

@@ -89,8 +89,13 @@ class SrtpSender {
   // before a restore: it may have been used).
   //
   // The index is the sequence number unwrapped, starting at rollover counter 0; so it is the
-  // stream layer's own unwrapped counter, as long as that starts below 2^15 and jumps by less.
-  std::optional<DropReason> ProtectRtp(Packet& packet);
+  // stream layer's own unwrapped counter, as long as that starts below 2^15 and jumps by less. The
+  // caller who has that counter gives it as `index`, and gets kSrtpIndexMismatch if it is not so.
+  std::optional<DropReason> ProtectRtp(Packet& packet, std::optional<uint64_t> index = {});
+  // Why a packet of this index would be refused, as far as that does not depend on the packet:
+  // kUnknownSsrc, kTooOld, kSrtpIndexReserve, kSrtpIndexMismatch. To be asked before anything is
+  // counted for the packet.
+  std::optional<DropReason> CheckRtp(uint32_t ssrc, uint64_t index) const;
   // The same for a compound packet whose first packet is of one of our SSRCs.
   std::optional<DropReason> ProtectRtcp(Packet& packet);
   // Asks the cache for what ProtectRtp will touch. Worth it one packet ahead, in a batch that goes
@@ -126,6 +131,7 @@ class SrtpSender {
 
   const Stream* Find(uint32_t ssrc) const;
   Stream* Find(uint32_t ssrc);
+  static std::optional<DropReason> Check(const Stream& stream, int64_t index);
   // Makes libsrtp guess the rollover counter of `index` right.
   void Position(Stream& stream, uint64_t index);
   void ProtectDummy(Stream& stream, uint16_t sequence);

@@ -34,7 +34,8 @@ bool ToRelayed(FeedId feed, const rtp::TrackPacket& packet, RelayedPacket& out) 
 }
 
 std::optional<rtp::TrackPacket> FromRelayed(const RelayedPacket& relayed, PacketPool& pool) {
-  PacketRef packet = pool.Take();
+  const bool picture = relayed.kind == rtp::MediaKind::kVideo;
+  PacketRef packet = pool.Take(picture ? PacketUse::kPicture : PacketUse::kEssential);
   if (!packet) return std::nullopt;
   const size_t size = size_t{relayed.payload_size} + relayed.dependency_size;
   std::memcpy(packet->data.data(), relayed.bytes.data(), size);

@@ -23,6 +23,14 @@ constexpr TimeDelta kRetryAfter = TimeDelta::Millis(1);
 // the port of one that vanished.
 constexpr TimeDelta kKeepsAddress = TimeDelta::Seconds(3);
 
+// Whether a packet that was dropped for this has left its sequence number unused. What did not find
+// room in the outbox has used it, and can be retransmitted; what SRTP has seen before, or may have,
+// must not be tried again under the same number.
+bool IsNumberFree(DropReason reason) {
+  return reason != DropReason::kQueueFull && reason != DropReason::kDuplicate &&
+         reason != DropReason::kTooOld;
+}
+
 sfu::CloseReason ReasonOf(peer::Peer::Phase phase) {
   switch (phase) {
     case peer::Peer::Phase::kExpired:
@@ -82,7 +90,8 @@ void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOu
   switch (kind) {
     case transport::DatagramKind::kRtp: {
       // Stop 3, stream (inside HandleRtp): duplicates, RTX, losses, arrival times, keyframe?
-      dropped = entry->peer->HandleRtp(std::move(datagram.packet), datagram.receive_time, packet_);
+      dropped = entry->peer->HandleRtp(std::move(datagram.packet),
+                                       {datagram.client, datagram.receive_time}, packet_);
       if (dropped) break;
       owner->heard_at = now;
       ++counters_.track_packets;
@@ -115,11 +124,12 @@ void Worker::Deliver(const rtp::TrackPacket& packet, Timestamp now, TurnOutput& 
     VIGIL_CHECK(subscriber != nullptr);
     const std::optional<DropReason> dropped =
         subscriber->peer->SendRtp(delivery.slot.index, packet, delivery.rewrite, now, out.outbox);
-    if (dropped) {
-      counters_.egress_drops.Add(*dropped);
-    } else {
+    if (!dropped) {
       ++counters_.sent;
+      continue;
     }
+    counters_.egress_drops.Add(*dropped);
+    if (IsNumberFree(*dropped)) router_.TakeBack(delivery);
   }
 }
 
@@ -206,7 +216,7 @@ size_t Worker::TakeRelayed(RelayLink& link, size_t limit, Timestamp now, TurnOut
     link.packets.Release();
     // Detached meanwhile: the origin learns of it with its own next command.
     if (!packet || !remote_feeds_.contains(feed)) {
-      counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : DropReason::kPoolExhausted);
+      counters_.relay_drops.Add(packet ? DropReason::kNoSubscriber : pool_.RefusalReason());
       continue;
     }
     ++counters_.relayed_in;
@@ -254,7 +264,7 @@ void Worker::HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput
   }
   ++counters_.stun;
   // Also when another peer was found behind this 5-tuple meanwhile, and has fallen silent.
-  if (outcome.newly_validated || IsMisbound(*entry, datagram.client)) {
+  if (outcome.newly_validated || (outcome.authentic && IsMisbound(*entry, datagram.client))) {
     UnbindStale(*entry, out);
     Bind(*entry, datagram.client, now, out);
     OpenIfConnected(*entry, now, out);
@@ -286,8 +296,8 @@ void Worker::OpenIfConnected(Entry& entry, Timestamp now, TurnOutput& out) {
 std::optional<DropReason> Worker::HandleRtcp(Entry& entry, io::InboundDatagram& datagram,
                                              Timestamp now, TurnOutput& out) {
   rtcp_.Clear();
-  const auto dropped =
-      entry.peer->HandleRtcp(*datagram.packet, datagram.receive_time, now, rtcp_, out.outbox);
+  const auto dropped = entry.peer->HandleRtcp(
+      *datagram.packet, {datagram.client, datagram.receive_time}, now, rtcp_, out.outbox);
   for (uint8_t track = 0; rtcp_.keyframe_tracks >> track != 0; ++track) {
     if ((rtcp_.keyframe_tracks >> track & 1) != 0) {
       router_.OnKeyframeRequest({entry.peer->id(), track}, now, routed_);

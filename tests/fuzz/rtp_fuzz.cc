@@ -37,8 +37,8 @@ void CheckViews(const PacketView& packet, const HeaderExtensions& values,
   VIGIL_CHECK(IsInside(values.dependency_descriptor, block));
 }
 
-void CheckRewrite(const PacketHeader& header, const HeaderExtensions& values,
-                  const ExtensionMap& map, size_t buffer_size) {
+void CheckRewrite(const PacketHeader& header, HeaderExtensions values, const ExtensionMap& map,
+                  size_t buffer_size) {
   std::vector<uint8_t> out(1'000);
   StampOffsets offsets;
   const size_t size = WriteHeader(header, values, map, out, &offsets);
@@ -47,6 +47,9 @@ void CheckRewrite(const PacketHeader& header, const HeaderExtensions& values,
 
   const std::optional<PacketView> packet = ParsePacket(out);
   VIGIL_CHECK(packet && packet->header == header && packet->payload.empty());
+  if (map.form() == ExtensionForm::kOneByte && values.dependency_descriptor.size() > 16) {
+    values.dependency_descriptor = {};
+  }
   VIGIL_CHECK(ParseExtensions(*packet, map) == values);
   VIGIL_CHECK(values.abs_send_time.has_value() == (offsets.abs_send_time != 0));
   VIGIL_CHECK(values.transport_sequence.has_value() == (offsets.transport_sequence != 0));
@@ -77,6 +80,8 @@ void Run(std::span<const uint8_t> input) {
   VIGIL_CHECK(packet->header.ssrc == ssrc);
   const HeaderExtensions values = ParseExtensions(*packet, map);
   CheckViews(*packet, values, datagram);
+  CheckRewrite(packet->header, values, map, buffer_size);
+  map.set_allow_mixed(true);
   CheckRewrite(packet->header, values, map, buffer_size);
 }
 

@@ -121,6 +121,10 @@ Datagrams DtlsClient::Send(std::span<const uint8_t> data) {
   return bio_.TakeOutput();
 }
 
+transport::Fingerprint DtlsClient::FingerprintBy(std::string_view algorithm) const {
+  return *transport::FingerprintOf(*SSL_CTX_get0_certificate(context_.get()), algorithm);
+}
+
 std::optional<transport::Fingerprint> DtlsClient::ServerFingerprint() const {
   const std::unique_ptr<X509, transport::FreeOpenSsl> certificate(
       SSL_get1_peer_certificate(ssl_.get()));

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "gateway/transport/certificate.h"
 #include "gateway/transport/datagram_bio.h"
@@ -59,6 +60,8 @@ class DtlsClient {
   const std::optional<transport::SrtpKeys>& keys() const { return keys_; }
   // Of the client's certificate, SHA-256.
   const transport::Fingerprint& fingerprint() const { return fingerprint_; }
+  // The same by another hash.
+  transport::Fingerprint FingerprintBy(std::string_view algorithm) const;
   // Of the certificate the server showed.
   std::optional<transport::Fingerprint> ServerFingerprint() const;
 

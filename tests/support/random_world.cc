@@ -13,7 +13,8 @@ namespace {
 constexpr TimeDelta kStart = TimeDelta::Millis(400);
 constexpr TimeDelta kLeastBusy = TimeDelta::Millis(2500);
 constexpr TimeDelta kMostBusy = TimeDelta::Millis(4500);
-constexpr TimeDelta kCalm = TimeDelta::Millis(2500);
+// A client that moved, and says nothing but checks, is followed after ice::IceLiteAgent::kSilence.
+constexpr TimeDelta kCalm = TimeDelta::Millis(4000);
 
 LinkModel RandomLink(Rng& rng) {
   LinkModel link;
@@ -87,7 +88,7 @@ class RandomWorld {
                             : transport::SrtpProfile::kAes128CmSha1_80;
   }
 
-  void AddPublisher() {
+  void AddPublisher(bool hostile) {
     PublisherOptions options;
     options.client.profile = RandomProfile();
     options.client.wall_offset = TimeDelta::Millis(rng_.Between(-3'600'000, 3'600'000));
@@ -108,6 +109,16 @@ class RandomWorld {
       options.video = video;
     }
     const uint32_t worker = AnyWorker();
+    if (hostile) {
+      // What a slot leaves out of such a stream is a leap, not padding.
+      if (options.video) options.video->padding = 0;
+      HostilePublisher& enemy = world_.AddHostilePublisher(options, RandomPaths(), worker);
+      // A second of this, which a fault may cost, is still far from 32768.
+      enemy.Begin(1'100, /*chance=*/0.3);
+      hostile_publishers_.push_back(&enemy);
+      publishers_.push_back(&enemy);
+      return;
+    }
     publishers_.push_back(&world_.AddPublisher(options, RandomPaths(), worker));
   }
 
@@ -147,7 +158,8 @@ class RandomWorld {
   void Populate() {
     const auto publishers = rng_.Between(1, 6);
     const auto subscribers = rng_.Between(1, 10);
-    for (int64_t i = 0; i < publishers; ++i) AddPublisher();
+    for (int64_t i = 0; i < publishers; ++i) AddPublisher(/*hostile=*/false);
+    if (!lossless_ && rng_.Chance(0.2)) AddPublisher(/*hostile=*/true);
     for (int64_t i = 0; i < subscribers; ++i) AddSubscriber(/*hostile=*/false);
     if (!lossless_ && rng_.Chance(0.4)) AddSubscriber(/*hostile=*/true);
   }
@@ -183,7 +195,7 @@ class RandomWorld {
     if (rng_.Chance(0.3)) {
       world_.At(busy / 2, [this] {
         if (!world_.IsSteady()) return;
-        AddPublisher();
+        AddPublisher(/*hostile=*/false);
         AddSubscriber(/*hostile=*/false);
       });
     }
@@ -233,8 +245,8 @@ class RandomWorld {
     switch (rng_.Below(4)) {
       case 0:  // Replayed, or delivered at last.
         return world_.Inject(worker, own, bytes, peer);
-      case 1:  // Replayed from elsewhere. A check would be authentic there (RFC 8445, 19.2).
-        if (bytes[0] >= 64) world_.Inject(worker, other, bytes);
+      case 1:  // Replayed from elsewhere. A check that never arrived would be new (RFC 8445, 19.2).
+        if (bytes[0] >= 64 || world_.HasArrived(bytes)) world_.Inject(worker, other, bytes);
         return;
       case 2:  // Cut short.
         bytes.resize(rng_.Below(bytes.size()));
@@ -255,6 +267,7 @@ class RandomWorld {
     }
     for (const sfu::SlotKey& slot : slots_) world_.SetPaths(slot.peer, {});
     for (HostileSubscriber* enemy : hostile_) enemy->Begin(TimeDelta::Infinite());
+    for (HostilePublisher* enemy : hostile_publishers_) enemy->Begin(0);
     world_.set_relay_delay(TimeDelta::Zero());
   }
 
@@ -332,6 +345,7 @@ class RandomWorld {
   std::vector<ScriptedPublisher*> publishers_;
   std::vector<ScriptedSubscriber*> subscribers_;
   std::vector<HostileSubscriber*> hostile_;
+  std::vector<HostilePublisher*> hostile_publishers_;
   std::vector<sfu::SlotKey> slots_;
   std::vector<uint8_t> wanted_layers_;
   uint64_t frames_ = 0;

@@ -35,6 +35,7 @@ rtp::ExtensionMap AllExtensions() {
                                                    {ExtensionType::kVideoOrientation, 9},
                                                    {ExtensionType::kDependencyDescriptor, 20}};
   for (const auto& [type, id] : ids) VIGIL_CHECK(map.Add(type, id));
+  map.set_allow_mixed(true);
   return map;
 }
 

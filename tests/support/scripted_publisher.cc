@@ -193,6 +193,11 @@ void ScriptedPublisher::SendFrame(Encoder& encoder, Timestamp now, ClientOutput&
   SourceStream& stream = *encoder.stream;
   const bool video = stream.kind == rtp::MediaKind::kVideo;
   const uint32_t rate = rtp::ClockRateOf(stream.codec.type);
+  if (most_left_out_ > 0 && rng_.Chance(leaves_out_)) {
+    encoder.next_sequence += rng_.Between(1, most_left_out_);
+    // Most leaps with a keyframe, so that few of them are waited out.
+    encoder.keyframe_wanted = encoder.keyframe_wanted || rng_.Chance(0.7);
+  }
   PayloadStamp stamp{.feed = options_.feed,
                      .kind = stream.kind,
                      .layer = stream.layer,
@@ -309,10 +314,7 @@ void ScriptedPublisher::Retransmit(Encoder& encoder, uint16_t sequence, Timestam
   Transmit(header, extensions, payload, out);
 }
 
-void ScriptedPublisher::SendReports(Timestamp now, ClientOutput& out) {
-  if (!options_.reports) return;
-  std::array<uint8_t, 1200> buffer;
-  ByteWriter writer(buffer);
+void ScriptedPublisher::WriteReports(Timestamp now, ByteWriter& out) const {
   for (const Encoder& encoder : encoders_) {
     if (encoder.packets == 0) continue;
     const SourceStream& stream = *encoder.stream;
@@ -322,8 +324,15 @@ void ScriptedPublisher::SendReports(Timestamp now, ClientOutput& out) {
                             .rtp_timestamp = stream.timestamp_base + static_cast<uint32_t>(elapsed),
                             .packet_count = encoder.packets,
                             .octet_count = encoder.bytes},
-                           {}, writer);
+                           {}, out);
   }
+}
+
+void ScriptedPublisher::SendReports(Timestamp now, ClientOutput& out) {
+  if (!options_.reports) return;
+  std::array<uint8_t, 1200> buffer;
+  ByteWriter writer(buffer);
+  WriteReports(now, writer);
   if (writer.position() == 0) return;
   if (reference_time_) {
     const std::array<rtp::ExtendedReport::Dlrr, 1> item = {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/base/byte_io.h"
 #include "gateway/base/rng.h"
 #include "gateway/base/sequence.h"
 #include "gateway/rtp/header_extensions.h"
@@ -84,6 +85,16 @@ class ScriptedPublisher : public ScriptedClient {
   uint64_t nacked() const { return nacked_; }
   uint64_t packets_sent() const { return packets_sent_; }
 
+ protected:
+  // In front of each picture or packet of sound, with this chance, up to `most` sequence numbers
+  // are left out.
+  void LeaveOut(int64_t most, double chance) {
+    most_left_out_ = most;
+    leaves_out_ = chance;
+  }
+  // Sender reports of all streams.
+  void WriteReports(Timestamp now, ByteWriter& out) const;
+
  private:
   struct SentPacket {
     Timestamp at;
@@ -142,6 +153,8 @@ class ScriptedPublisher : public ScriptedClient {
     Timestamp received;
   };
   std::optional<ReferenceTime> reference_time_;
+  int64_t most_left_out_ = 0;
+  double leaves_out_ = 0;
   uint64_t keyframe_requests_ = 0;
   uint64_t nacked_ = 0;
   uint64_t packets_sent_ = 0;

@@ -5,7 +5,6 @@
 #include <variant>
 
 #include "gateway/rtp/payload.h"
-#include "gateway/sfu/forwarder.h"
 #include "gateway/stream/publisher_clock.h"
 
 namespace vigil::sim {
@@ -16,6 +15,8 @@ constexpr TimeDelta kTimestampTolerance = TimeDelta::Millis(25);
 // What clock learning may be off by, beyond the path.
 constexpr TimeDelta kClockTolerance = TimeDelta::Millis(15);
 constexpr TimeDelta kRemembered = TimeDelta::Millis(2500);
+// Numbers that may be left out at once; each packet earns one more, up to this.
+constexpr int64_t kMostGap = 1024;
 constexpr int64_t kRetransmissionBurst = stream::OutboundStream::kRetransmissionBurst;
 
 TimeDelta Magnitude(TimeDelta span) { return span < TimeDelta::Zero() ? -span : span; }
@@ -85,6 +86,7 @@ void SlotChecker::OnMedia(const rtp::PacketView& packet, const Assignment& assig
                      packet.header.timestamp,
                      packet.header.marker,
                      static_cast<uint8_t>(mapping - track_.payloads.begin())};
+  CheckGap(sequence, now);
   if (packet.payload.empty()) return;  // Padding that came too late to be taken out.
   const rtp::CodecType codec = mapping->codec.type;
   const std::optional<PayloadStamp> stamp = ReadStamp(codec, packet.payload);
@@ -93,8 +95,8 @@ void SlotChecker::OnMedia(const rtp::PacketView& packet, const Assignment& assig
     return Add(now, "carries feed " + std::to_string(stamp->feed.value()) + " while assigned " +
                         std::to_string(assigned.feed.value()));
   }
-  const bool begins = !Continues(*stamp, assigned) || fault_;
-  const bool same_source = Continues(*stamp, assigned);
+  const bool same_source = Continues(*stamp, assigned) && !Leapt(*stamp, sequence, truth);
+  const bool begins = !same_source || fault_;
   longest_path_ = std::max(longest_path_, truth.path);
   if (begins && !same_source && highest_out_ >= 0) {
     CheckTimestampStep(packet.header.timestamp, now);
@@ -120,6 +122,29 @@ void SlotChecker::OnMedia(const rtp::PacketView& packet, const Assignment& assig
     highest_timestamp_ = packet.header.timestamp;
     advanced_at_ = now;
   }
+}
+
+// A receiver's rollover counter survives the loss of 32767 numbers. Of those a publisher's gaps
+// must not be the most, whatever it does: so they are held against the packets that were sent.
+void SlotChecker::CheckGap(int64_t sequence, Timestamp now) {
+  if (packets_ == 1 || fault_) gap_credit_ = kMostGap;
+  const int64_t gap = packets_ == 1 || fault_ ? 0 : sequence - highest_out_ - 1;
+  if (gap > gap_credit_ + gap_slack_) {
+    Add(now, std::to_string(gap) + " numbers are left out, where " + std::to_string(gap_credit_) +
+                 " may be");
+  }
+  if (gap > gap_credit_) gap_slack_ -= gap - gap_credit_;
+  if (gap > 0) gap_credit_ -= std::min(gap, gap_credit_);
+  gap_credit_ = std::min(gap_credit_ + 1, kMostGap);
+}
+
+// The publisher left numbers out that the slot does not leave out.
+bool SlotChecker::Leapt(const PayloadStamp& stamp, int64_t sequence,
+                        const SourceTruth& truth) const {
+  if (!truth.leaps || !segment_) return false;
+  if (fault_) return true;  // What its owner passed over last is not known.
+  return stamp.sequence > segment_->highest_in &&
+         stamp.sequence - segment_->highest_in > sequence - highest_out_;
 }
 
 // Over a switch the stream's time goes on as real time does.
@@ -184,11 +209,6 @@ void SlotChecker::CheckSequence(const PayloadStamp& stamp, int64_t sequence,
   const bool grew = !newest || dropped >= segment_->most_dropped;
   if (stamp.sequence < segment_->first_in) {
     if (!segment_->after_fault) Add(now, "a packet from before the switch");
-  } else if (newest && stamp.sequence - segment_->highest_in > sfu::Forwarder::kMaxGap) {
-    // A leap of the source's goes out as a bounded gap: counting begins anew.
-    segment_->first_in = stamp.sequence;
-    segment_->first_out = sequence;
-    segment_->most_dropped = 0;
   } else if (dropped < 0 || dropped > padding || !grew || (truth.in_order && dropped != padding)) {
     Add(now, "source packet " + std::to_string(stamp.sequence) + " went out as " +
                  std::to_string(sequence) + ": " + std::to_string(dropped) +

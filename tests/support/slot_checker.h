@@ -32,6 +32,7 @@ struct SourceTruth {
   const ScriptedPublisher* publisher = nullptr;
   TimeDelta path;        // The longest way between the publisher and the gateway.
   bool in_order = true;  // Nothing is lost or overtaken on the way.
+  bool leaps = false;    // The publisher leaves numbers out on purpose.
 };
 
 // Sees everything sent on one slot the moment it is sent, decrypted, and holds it against the
@@ -52,6 +53,7 @@ class SlotChecker {
   // So many packets of this slot got a number, but were not sent.
   void OnUnsent(uint64_t count) {
     slack_ += static_cast<int64_t>(count);
+    gap_slack_ += static_cast<int64_t>(count);
     unsent_ += count;
   }
 
@@ -96,7 +98,9 @@ class SlotChecker {
 
   void Add(Timestamp now, const std::string& what);
   bool Continues(const PayloadStamp& stamp, const Assignment& assigned) const;
+  bool Leapt(const PayloadStamp& stamp, int64_t sequence, const SourceTruth& truth) const;
   void Begin(const PayloadStamp& stamp, int64_t sequence, Timestamp now);
+  void CheckGap(int64_t sequence, Timestamp now);
   void CheckTimestampStep(uint32_t timestamp, Timestamp now);
   void CheckUnsentRepair(const rtp::PacketView& packet, int64_t sequence, Timestamp now);
   void CheckSequence(const PayloadStamp& stamp, int64_t sequence, const SourceTruth& truth,
@@ -127,6 +131,8 @@ class SlotChecker {
   bool timestamp_blurred_ = false;
   int counters_blurred_ = 0;  // A bit for each of picture id, TL0 and frame number.
   int64_t slack_ = 0;
+  int64_t gap_slack_ = 0;
+  int64_t gap_credit_ = 0;  // Set with the first packet.
   uint64_t unsent_ = 0;
   std::set<int64_t> repaired_;  // Numbers that were only ever sent by RTX.
   uint64_t packets_ = 0;

@@ -91,18 +91,31 @@ World::Client& World::Register(std::unique_ptr<ScriptedClient> client, const Pat
   return added;
 }
 
-ScriptedPublisher& World::AddPublisher(PublisherOptions options, const Paths& paths,
-                                       uint32_t worker) {
+void World::Identify(PublisherOptions& options) {
   options.client.peer = PeerId(100 + clients_.size());
   options.client.seed = rng_.Next();
   options.feed = FeedId(1000 + publishers_.size());
+  publishers_[options.feed] = options.client.peer;
+}
+
+ScriptedPublisher& World::AddPublisher(PublisherOptions options, const Paths& paths,
+                                       uint32_t worker) {
+  Identify(options);
   auto publisher = std::make_unique<ScriptedPublisher>(options);
   ScriptedPublisher& added = *publisher;
-  publishers_[options.feed] = options.client.peer;
   Client& client = Register(std::move(publisher), paths, worker);
   client.as_publisher = &added;
   client.publisher = std::make_unique<PublisherChecker>(added, findings_);
   client.publisher->set_lossless(client.strict);
+  return added;
+}
+
+HostilePublisher& World::AddHostilePublisher(PublisherOptions options, const Paths& paths,
+                                             uint32_t worker) {
+  Identify(options);
+  auto publisher = std::make_unique<HostilePublisher>(options);
+  HostilePublisher& added = *publisher;
+  Register(std::move(publisher), paths, worker).as_publisher = &added;
   return added;
 }
 
@@ -160,9 +173,11 @@ SourceTruth World::TruthOf(FeedId feed) const {
   const auto it = publishers_.find(feed);
   if (it == publishers_.end()) return {};
   const Client& client = clients_.at(it->second);
+  const bool leaps = client.publisher == nullptr;  // A hostile one.
   return {.publisher = client.as_publisher,
           .path = client.longest_path + options_.relay_delay,
-          .in_order = client.strict && relays_lost_ == 0};
+          .in_order = client.strict && relays_lost_ == 0 && !leaps,
+          .leaps = leaps};
 }
 
 // ---- Turns of a worker. ----
@@ -218,7 +233,7 @@ void World::Flush(uint32_t index) {
   }
   node.out.relayed_to = 0;
   for (const worker::BindChange& bind : node.out.binds) {
-    if (bind.bind && !owners_.contains(bind.client)) {
+    if (bind.bind && !owners_.contains(bind.client) && !strangers_.contains(bind.client)) {
       findings_.Add(now_, "an address was bound that no client has");
     }
   }
@@ -462,6 +477,7 @@ void World::Send(Client& client, ClientOutput& out) {
 
 void World::Inject(uint32_t worker, const ClientAddress& from, std::vector<uint8_t> bytes,
                    PeerId origin) {
+  if (!owners_.contains(from)) strangers_.insert(from);
   Event event;
   event.worker = worker;
   event.from = origin;
@@ -481,6 +497,7 @@ void World::Deliver(const Event& event) {
   if (down_ || event.bytes.size() > Packet::kMaxReceived) return;
   PacketRef packet = node.worker->pool().Take();
   if (!packet) return;
+  arrived_.insert(HashOf(event.bytes));
   std::copy(event.bytes.begin(), event.bytes.end(), packet->data.begin());
   packet->size = static_cast<uint16_t>(event.bytes.size());
   io::InboundDatagram datagram{.client = event.address,
@@ -515,6 +532,11 @@ void World::Watch(uint32_t, OutboundDatagram& datagram) {
   hash_ = HashOf({reinterpret_cast<const uint8_t*>(&instant), sizeof instant}, hash_);
   hash_ = HashOf(bytes, hash_);
   const auto owner = owners_.find(datagram.client);
+  // A check that is new is answered wherever it comes from: its sender is authentic.
+  if (owner == owners_.end() && strangers_.contains(datagram.client) &&
+      transport::Classify(bytes) == transport::DatagramKind::kStun) {
+    return;
+  }
   if (owner == owners_.end()) {
     return findings_.Add(now_,
                          "a datagram to " + datagram.client.ToString() + ", which proved nothing");

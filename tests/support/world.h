@@ -16,6 +16,7 @@
 #include "gateway/worker/relay.h"
 #include "gateway/worker/worker.h"
 #include "tests/support/findings.h"
+#include "tests/support/hostile_publisher.h"
 #include "tests/support/hostile_subscriber.h"
 #include "tests/support/publisher_checker.h"
 #include "tests/support/scripted_publisher.h"
@@ -59,6 +60,9 @@ class World {
                                   uint32_t worker = 0);
   ScriptedSubscriber& AddSubscriber(SubscriberOptions options, const Paths& paths = {},
                                     uint32_t worker = 0);
+  // Nobody checks what it is asked and told; what becomes of it at its viewers is checked.
+  HostilePublisher& AddHostilePublisher(PublisherOptions options, const Paths& paths = {},
+                                        uint32_t worker = 0);
   HostileSubscriber& AddHostile(SubscriberOptions options, const Paths& paths = {},
                                 uint32_t worker = 0);
   void SetPaths(PeerId peer, const Paths& paths);
@@ -97,6 +101,8 @@ class World {
               PeerId origin = PeerId());
   // A datagram that the client really sent, some time ago; empty if it has sent none.
   std::vector<uint8_t> Recorded(PeerId peer, uint64_t which) const;
+  // Whether the gateway has had these bytes, from whomever.
+  bool HasArrived(std::span<const uint8_t> bytes) const { return arrived_.contains(HashOf(bytes)); }
 
   // ---- Time. ----
   void RunFor(TimeDelta span);
@@ -169,6 +175,7 @@ class World {
     std::function<void()> action;
   };
 
+  void Identify(PublisherOptions& options);
   Client& Register(std::unique_ptr<ScriptedClient> client, const Paths& paths, uint32_t worker);
   void MakeWorkers();
   template <typename F>
@@ -222,6 +229,8 @@ class World {
   std::vector<Node> nodes_;
   std::map<PeerId, Client> clients_;
   std::map<ClientAddress, PeerId> owners_;
+  std::set<ClientAddress> strangers_;  // Addresses that only injected datagrams came from.
+  std::set<uint64_t> arrived_;         // Hashes of datagrams.
   std::map<FeedId, PeerId> publishers_;
   std::map<sfu::SlotKey, Assignment> assignments_;
   std::set<std::pair<FeedId, uint32_t>> attached_;

@@ -1,6 +1,10 @@
 #include "gateway/base/packet_pool.h"
 
+#include <unistd.h>
+
+#include <cstdio>
 #include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -16,6 +20,42 @@ TEST(PacketPool, ExhaustionIsCountedAndEndsWhenAPacketComesBack) {
   a.Reset();
   EXPECT_EQ(pool.in_use(), 1u);
   EXPECT_TRUE(pool.Take());
+}
+
+TEST(PacketPool, TheLastQuarterIsNotForPicture) {
+  PacketPool pool(16);
+  std::vector<PacketRef> taken;
+  while (PacketRef packet = pool.Take(PacketUse::kPicture)) taken.push_back(std::move(packet));
+  EXPECT_EQ(taken.size(), 12u);
+  EXPECT_EQ(pool.RefusalReason(), DropReason::kPoolReserve);
+  EXPECT_TRUE(pool.IsOverHalf());
+  EXPECT_TRUE(pool.IsOverTwoThirds());
+  while (PacketRef packet = pool.Take()) taken.push_back(std::move(packet));
+  EXPECT_EQ(taken.size(), 16u);
+  EXPECT_EQ(pool.RefusalReason(), DropReason::kPoolExhausted);
+  EXPECT_EQ(pool.exhausted_count(), 2u);
+}
+
+// Pages of this process in memory.
+long ResidentPages() {
+  long all = 0;
+  long resident = 0;
+  FILE* file = fopen("/proc/self/statm", "r");
+  if (file == nullptr || fscanf(file, "%ld %ld", &all, &resident) != 2) resident = -1;
+  if (file != nullptr) fclose(file);
+  return resident;
+}
+
+TEST(PacketPool, PacketsThatWereNeverTakenCostNoMemory) {
+  constexpr size_t kPackets = 65'536;
+  const long before = ResidentPages();
+  ASSERT_GT(before, 0);
+  PacketPool pool(kPackets);
+  { PacketRef one = pool.Take(); }
+  EXPECT_TRUE(pool.Take());
+  // A sanitizer may note what it was given, an eighth of it.
+  const long most = static_cast<long>(kPackets * sizeof(Packet) / 4) / sysconf(_SC_PAGESIZE);
+  EXPECT_LT(ResidentPages() - before, most);
 }
 
 TEST(PacketPool, APacketReturnsWithItsLastReference) {

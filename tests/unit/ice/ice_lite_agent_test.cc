@@ -25,18 +25,27 @@ Timestamp At(int64_t ms) { return Timestamp() + TimeDelta::Millis(ms); }
 
 class IceLiteAgentTest : public ::testing::Test {
  protected:
+  // A new request of its own each time.
   CheckOutcome Check(const ClientAddress& from, int64_t ms, bool nominate = false,
                      const Credentials& local = kLocal) {
-    return agent_.HandleCheck(endpoint_,
-                              MakeCheck({.username = local.ufrag + ":x",
-                                         .password = local.password,
-                                         .use_candidate = nominate}),
-                              from, At(ms), response_);
+    last_check_ = MakeCheck({.username = local.ufrag + ":x",
+                             .password = local.password,
+                             .use_candidate = nominate,
+                             .transaction = ++transaction_,
+                             .priority = priority_});
+    return Send(last_check_, from, ms);
+  }
+  CheckOutcome Nominate(const ClientAddress& from, int64_t ms) { return Check(from, ms, true); }
+  CheckOutcome Send(const std::vector<uint8_t>& check, const ClientAddress& from, int64_t ms) {
+    return agent_.HandleCheck(endpoint_, check, from, At(ms), response_);
   }
 
   StunEndpoint endpoint_;
   std::array<uint8_t, StunEndpoint::kMaxResponse> response_{};
   IceLiteAgent agent_{kLocal, kRemote, IceLiteAgent::Options()};
+  std::vector<uint8_t> last_check_;
+  uint8_t transaction_ = 100;
+  uint8_t priority_ = 0x6e;
 };
 
 TEST_F(IceLiteAgentTest, NothingIsKnownBeforeTheFirstCheck) {
@@ -173,6 +182,116 @@ TEST_F(IceLiteAgentTest, TwoRestartsInARowKeepTheCredentialsThatMediaRunsOn) {
   EXPECT_FALSE(Check(Client(1), 100).dropped);
   EXPECT_FALSE(Check(Client(1), 200, true, kNewLocal).dropped);
   EXPECT_TRUE(agent_.IsValidated(Client(1)));
+}
+
+TEST_F(IceLiteAgentTest, ACheckThatCameFromElsewhereBeforeIsNoCheck) {
+  Nominate(Client(1), 0);
+  const std::vector<uint8_t> seen = last_check_;
+  const CheckOutcome replayed = Send(seen, Client(66), 10);
+  EXPECT_EQ(replayed.dropped, DropReason::kStunReplay);
+  EXPECT_EQ(replayed.response_size, 0u);
+  EXPECT_FALSE(agent_.IsValidated(Client(66)));
+  EXPECT_EQ(agent_.selected(), Client(1));
+  for (int i = 0; i < 62; ++i) Nominate(Client(1), 100 + i);
+  EXPECT_EQ(Send(seen, Client(66), 3'000).dropped, DropReason::kStunReplay);
+  // The memory of it goes with the state.
+  const auto state =
+      ReadArchive<IceLiteAgent::State>(WriteArchive(agent_.Export(), At(3'000)), At(3'000));
+  agent_ = IceLiteAgent(*state, IceLiteAgent::Options());
+  EXPECT_EQ(Send(seen, Client(66), 3'000).dropped, DropReason::kStunReplay);
+  for (int i = 0; i < 200; ++i) Nominate(Client(1), 4'000 + i);
+  EXPECT_EQ(agent_.Export().seen.size(), IceLiteAgent::kMaxSeenChecks);
+}
+
+TEST_F(IceLiteAgentTest, ARetransmittedCheckIsAnsweredAgainAndDoesNothingElse) {
+  Nominate(Client(1), 0);
+  const CheckOutcome again = Send(last_check_, Client(1), 5'000);
+  EXPECT_FALSE(again.dropped);
+  EXPECT_TRUE(again.repeated);
+  EXPECT_GT(again.response_size, 0u);
+  EXPECT_EQ(agent_.last_check(), At(0)) << "who repeats an old check must not renew consent";
+}
+
+TEST_F(IceLiteAgentTest, ARefusedCheckIsNotAnsweredElsewhere) {
+  const auto check = MakeCheck({.controlled = true});
+  EXPECT_GT(Send(check, Client(1), 0).response_size, 0u);
+  EXPECT_EQ(Send(check, Client(66), 1).dropped, DropReason::kStunReplay);
+}
+
+TEST_F(IceLiteAgentTest, OnceConnectedANominatedAddressWaitsForSomethingAuthentic) {
+  Nominate(Client(1), 0);
+  agent_.OnConnected();
+  EXPECT_FALSE(Nominate(Client(2), 10).selected_changed);
+  EXPECT_EQ(agent_.selected(), Client(1));
+  EXPECT_TRUE(agent_.IsValidated(Client(2))) << "media is taken from there";
+  EXPECT_FALSE(agent_.OnAuthentic(Client(3), At(11))) << "never checked";
+  Check(Client(3), 12);
+  EXPECT_FALSE(agent_.OnAuthentic(Client(3), At(13))) << "never nominated";
+  EXPECT_TRUE(agent_.OnAuthentic(Client(2), At(14)));
+  EXPECT_EQ(agent_.selected(), Client(2));
+  EXPECT_FALSE(agent_.OnAuthentic(Client(1), At(15))) << "what was overtaken does not lead back";
+  EXPECT_EQ(agent_.selected(), Client(2));
+}
+
+TEST_F(IceLiteAgentTest, AHeldBackCheckDoesNotHideTheAddressTheClientMovedTo) {
+  Nominate(Client(1), 0);
+  agent_.OnConnected();
+  Nominate(Client(2), 10);
+  Nominate(Client(66), 11);
+  EXPECT_TRUE(agent_.OnAuthentic(Client(2), At(20)));
+  EXPECT_EQ(agent_.selected(), Client(2));
+}
+
+TEST_F(IceLiteAgentTest, ASilentAddressIsLeftForANominatedOne) {
+  Nominate(Client(1), 0);
+  agent_.OnConnected();
+  agent_.OnAuthentic(Client(1), At(2'000));
+  Nominate(Client(2), 2'100);
+  EXPECT_EQ(agent_.NextDeadline(), At(5'000));
+  EXPECT_FALSE(agent_.HandleTimeout(At(4'999)));
+  EXPECT_TRUE(agent_.HandleTimeout(At(5'000)));
+  EXPECT_EQ(agent_.selected(), Client(2));
+  EXPECT_EQ(agent_.NextDeadline(), At(17'100)) << "consent, by the check of the new address";
+  // A check of the selected address is as good as media.
+  Nominate(Client(1), 6'000);
+  Nominate(Client(2), 7'900);
+  EXPECT_FALSE(agent_.HandleTimeout(At(8'000)));
+}
+
+TEST_F(IceLiteAgentTest, ThePathThatWaitsSurvivesARestore) {
+  Nominate(Client(1), 0);
+  agent_.OnConnected();
+  Nominate(Client(2), 100);
+  const auto state =
+      ReadArchive<IceLiteAgent::State>(WriteArchive(agent_.Export(), At(200)), At(0));
+  agent_ = IceLiteAgent(*state, IceLiteAgent::Options());
+  EXPECT_EQ(agent_.selected(), Client(1));
+  EXPECT_TRUE(agent_.OnAuthentic(Client(2), At(1)));
+}
+
+TEST_F(IceLiteAgentTest, OfSeveralNominatedAddressesTheHighestPriorityCountsUntilConnected) {
+  Nominate(Client(1), 0);
+  priority_ = 0x10;
+  EXPECT_FALSE(Nominate(Client(2), 10).selected_changed);
+  EXPECT_EQ(agent_.selected(), Client(1));
+  priority_ = 0x7e;
+  EXPECT_TRUE(Nominate(Client(3), 20).selected_changed);
+  EXPECT_EQ(agent_.selected(), Client(3));
+  // The end of the handshake came from where the client really is.
+  priority_ = 0x10;
+  Nominate(Client(2), 30);
+  agent_.OnConnected();
+  EXPECT_TRUE(agent_.OnAuthentic(Client(2), At(40)));
+}
+
+TEST_F(IceLiteAgentTest, AReplacedGenerationIsNotMovedTo) {
+  Nominate(Client(1), 0);
+  agent_.OnConnected();
+  Nominate(Client(2), 10);
+  agent_.Restart(kNewLocal, kNewRemote);
+  Check(Client(1), 20, false, kNewLocal);
+  EXPECT_FALSE(agent_.OnAuthentic(Client(2), At(30)));
+  EXPECT_EQ(agent_.selected(), Client(1));
 }
 
 TEST_F(IceLiteAgentTest, StateSurvivesExportAndRestoreOnAnotherClock) {

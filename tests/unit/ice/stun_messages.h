@@ -85,13 +85,15 @@ struct CheckOptions {
   bool fingerprint = true;
   uint16_t extra_attribute = 0;
   uint16_t type = 0x0001;
+  uint8_t transaction = 7;
+  uint8_t priority = 0x6e;  // Its first byte.
 };
 
 // A connectivity check as Chromium sends it.
 inline std::vector<uint8_t> MakeCheck(const CheckOptions& options) {
   const uint8_t eight[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-  const uint8_t four[4] = {0x6e, 0, 1, 0xff};
-  MessageBuilder message(options.type);
+  const uint8_t four[4] = {options.priority, 0, 1, 0xff};
+  MessageBuilder message(options.type, options.transaction);
   message.Attribute(0x0006, options.username);
   if (options.extra_attribute != 0) message.Attribute(options.extra_attribute, four);
   message.Attribute(options.controlled ? 0x8029 : 0x802a, eight);

@@ -60,6 +60,7 @@ struct Written {
   std::vector<uint16_t> nacks;
   std::vector<uint32_t> plis;
   std::vector<uint32_t> firs;
+  std::vector<uint8_t> fir_numbers;
   size_t feedbacks = 0;
   size_t packets = 0;
 };
@@ -108,6 +109,7 @@ struct Client {
           written.plis.push_back(pli->media_ssrc);
         } else if (const auto* fir = std::get_if<rtp::FullIntraRequest>(&*packet)) {
           written.firs.push_back(fir->ssrc(0));
+          written.fir_numbers.push_back(fir->command(0));
         } else if (std::holds_alternative<rtp::TransportFeedback>(*packet)) {
           ++written.feedbacks;
         }
@@ -287,6 +289,19 @@ TEST(MediaReceiver, LossesAreNackedOverPacketsOfAnySize) {
   }
 }
 
+TEST(MediaReceiver, WithoutRtxWhatIsLostIsAskedForAndTakenAsItWas) {
+  rtp::MediaParameters media = Media();
+  media.receive[1].payloads[0].rtx_payload_type.reset();
+  Client client(media);
+  client.Receive({.ssrc = 5, .sequence = 10, .mid = "1"});
+  client.Receive({.ssrc = 5, .sequence = 12}, At(1));
+  EXPECT_EQ(client.Feedback(At(10)).nacks, std::vector<uint16_t>{11});
+  EXPECT_EQ(client.Receive({.ssrc = 5, .sequence = 11}, At(60)), std::nullopt);
+  EXPECT_EQ(client.out.sequence, 11);
+  EXPECT_TRUE(client.Feedback(At(300)).nacks.empty());
+  EXPECT_EQ(client.Receive({.ssrc = 5, .sequence = 11}, At(310)), DropReason::kDuplicate);
+}
+
 TEST(MediaReceiver, FeedbackWithTinyRoomEndsAndLosesNothing) {
   Client client(Media());
   client.Receive({.ssrc = 5, .sequence = 0, .mid = "1", .transport_sequence = 1});
@@ -320,6 +335,28 @@ TEST(MediaReceiver, WithoutPliAFirAsks) {
   client.Receive({.ssrc = 5, .mid = "1"});
   client.receiver.RequestKeyframe(0, At(0));
   EXPECT_EQ(client.Feedback(At(0)).firs, std::vector<uint32_t>{5});
+}
+
+// RFC 5104, 4.3.1.2.
+TEST(MediaReceiver, ARepeatedFirKeepsItsNumber) {
+  rtp::MediaParameters media = Media();
+  media.receive[1].feedback.pli = false;
+  Client client(media);
+  client.Receive({.ssrc = 5, .sequence = 1, .mid = "1"});
+  client.receiver.RequestKeyframe(0, At(0));
+  const uint8_t first = client.Feedback(At(0)).fir_numbers.at(0);
+  client.receiver.RequestKeyframe(0, At(400));
+  EXPECT_EQ(client.Feedback(At(400)).fir_numbers.at(0), first);
+  EXPECT_EQ(client.Feedback(At(1400)).fir_numbers.at(0), first);
+  const auto state = client.receiver.Export();
+  ASSERT_TRUE(client.receiver.Restore(state, false, At(1400)));
+  EXPECT_EQ(client.Feedback(At(2400)).fir_numbers.at(0), first);
+  client.Receive({.ssrc = 5, .sequence = 2, .payload = kKeyframe}, At(2500));
+  client.receiver.RequestKeyframe(0, At(3000));
+  EXPECT_EQ(client.Feedback(At(3000)).fir_numbers.at(0), first + 1);
+  // What was lost may have been the keyframe: the next request is another one.
+  client.Receive({.ssrc = 5, .sequence = 1000}, At(3010));
+  EXPECT_EQ(client.Feedback(At(3400)).fir_numbers.at(0), first + 2);
 }
 
 TEST(MediaReceiver, WhatCannotBeRepairedAsksForAKeyframe) {

@@ -90,6 +90,7 @@ class PeerTest : public testing::Test {
     return *std::move(dtls);
   }
 
+  Arrival From(Timestamp now) const { return {client_->identity().address, now}; }
   PacketRef Wrap(const Bytes& bytes) {
     PacketRef packet = pool_.Take();
     std::copy(bytes.begin(), bytes.end(), packet->data.begin());
@@ -106,7 +107,7 @@ class PeerTest : public testing::Test {
     sim::ClientOutput sent;
     client_->SendRtcp(plain, sent);
     rtcp_.Clear();
-    return peer_->HandleRtcp(*Wrap(sent[0].bytes), now, now, rtcp_, outbox_);
+    return peer_->HandleRtcp(*Wrap(sent[0].bytes), From(now), now, rtcp_, outbox_);
   }
   template <typename F>
   static Bytes Rtcp(F&& write) {
@@ -119,7 +120,7 @@ class PeerTest : public testing::Test {
   }
   std::optional<DropReason> FromClient(const Bytes& bytes, Timestamp now) {
     last_rtp_ = bytes;
-    const auto dropped = peer_->HandleRtp(Wrap(bytes), now, packet_);
+    const auto dropped = peer_->HandleRtp(Wrap(bytes), From(now), packet_);
     packet_.packet.Reset();
     return dropped;
   }
@@ -137,7 +138,7 @@ class PeerTest : public testing::Test {
     rtp::TrackPacket source;
     source.packet = Wrap({0x65, 0x88, 1, 2});
     source.payload = source.packet->bytes();
-    source.kind = rtp::MediaKind::kVideo;
+    source.kind = kind_;
     return peer_->SendRtp(track, source, {.sequence = sequence}, now, outbox_);
   }
   Received Take() {
@@ -168,6 +169,7 @@ class PeerTest : public testing::Test {
   PeerContext context_{stun_, *dtls_, pool_, kWall, rng_};
   Outbox outbox_{64};
   std::unique_ptr<sim::ClientTransport> client_;
+  rtp::MediaKind kind_ = rtp::MediaKind::kVideo;  // Of what is sent.
   std::unique_ptr<Peer> peer_;
   RtcpOutcome rtcp_;
   Bytes last_rtp_;
@@ -181,6 +183,58 @@ std::vector<rtp::RtcpPacket> Parse(const Bytes& datagram) {
   while (const auto packet = reader.Next()) packets.push_back(*packet);
   EXPECT_FALSE(reader.malformed());
   return packets;
+}
+
+// A client that restarts its encoder each minute for a day, and reports with each SSRC.
+TEST_F(PeerTest, ATrackCarriesTheExtensionsOfItsOwnSectionOnly) {
+  rtp::MediaParameters media = Media(2);
+  media.send[0].extensions.emplace().Add(rtp::ExtensionType::kMid, 1);
+  Start(media);
+  Check(At(0));
+  outbox_.Clear();
+  EXPECT_EQ(Send(0, 100, At(1)), std::nullopt);
+  EXPECT_EQ(Send(1, 100, At(1)), std::nullopt);
+  const std::vector<Bytes> sent = Take().rtp;
+  ASSERT_EQ(sent.size(), 2u);
+  const auto first = rtp::ParsePacket(sent[0]);
+  const auto second = rtp::ParsePacket(sent[1]);
+  EXPECT_EQ(rtp::ParseExtensions(*first, media.extensions).mid, "out0");
+  EXPECT_FALSE(rtp::ParseExtensions(*first, media.extensions).transport_sequence);
+  EXPECT_TRUE(rtp::ParseExtensions(*second, media.extensions).transport_sequence);
+}
+
+TEST_F(PeerTest, AClientMayChangeItsSsrcsForLong) {
+  rtp::MediaParameters media = Media(0);
+  media.receive[0].ssrc.reset();
+  media.receive[0].rtx_ssrc.reset();
+  Start(media);
+  Check(At(0));
+  for (uint32_t n = 0; n < 500; ++n) {
+    const uint32_t ssrc = 10'000 + n;
+    Bytes plain(40);
+    const size_t head = rtp::WriteHeader({.payload_type = kH264, .sequence = 1, .ssrc = ssrc}, {},
+                                         {}, plain, nullptr);
+    plain[head] = 0x41;
+    sim::ClientOutput sent;
+    client_->SendRtp(plain, sent);
+    ASSERT_EQ(FromClient(sent[0].bytes, At(n)), std::nullopt) << n;
+    ASSERT_EQ(ClientRtcp(Rtcp([ssrc](ByteWriter& out) { rtp::WriteReceiverReport(ssrc, {}, out); }),
+                         At(n)),
+              std::nullopt);
+    outbox_.Clear();
+  }
+  EXPECT_LE(peer_->Export()->srtp_receiver.streams.size(), transport::SrtpReceiver::kMaxStreams);
+}
+
+TEST_F(PeerTest, SoundIsSentFromWhatIsNotForPicture) {
+  Check(At(0));
+  outbox_.Clear();
+  std::vector<PacketRef> flood;
+  while (PacketRef packet = pool_.Take(PacketUse::kPicture)) flood.push_back(std::move(packet));
+  EXPECT_EQ(Send(0, 100, At(1)), DropReason::kPoolReserve);
+  kind_ = rtp::MediaKind::kAudio;
+  EXPECT_EQ(Send(1, 100, At(1)), std::nullopt);
+  EXPECT_EQ(Take().rtp.size(), 1u);
 }
 
 TEST_F(PeerTest, NothingIsSentBeforeACheckHasComeFromTheClient) {
@@ -198,7 +252,7 @@ TEST_F(PeerTest, PacketsOfAnotherKeyAreRefused) {
   forged[0] = 0x80;
   forged[11] = 50;
   forged[8] = forged[9] = forged[10] = 0;
-  EXPECT_EQ(peer_->HandleRtp(Wrap(forged), At(2), packet_), DropReason::kSrtpAuth);
+  EXPECT_EQ(peer_->HandleRtp(Wrap(forged), From(At(2)), packet_), DropReason::kSrtpAuth);
   EXPECT_FALSE(ClientRtp(2, At(3)));
 }
 
@@ -219,7 +273,7 @@ TEST_F(PeerTest, FeedbackIsReducedInSizeWhereNegotiatedAndElseACompound) {
     ASSERT_NE(nack, nullptr);
     EXPECT_EQ(nack->sender_ssrc, kLocalSsrc);
     EXPECT_EQ(nack->media_ssrc, 50u);
-    EXPECT_EQ(peer_->HandleRtcp(*Wrap({0x81, 205, 0, 1}), At(6), At(6), rtcp_, outbox_),
+    EXPECT_EQ(peer_->HandleRtcp(*Wrap({0x81, 205, 0, 1}), From(At(6)), At(6), rtcp_, outbox_),
               DropReason::kMalformed);
   }
 }
@@ -393,7 +447,7 @@ TEST_F(PeerTest, AHandshakeThatNeverEndsIsGivenUp) {
             At(0));
   EXPECT_EQ(peer.phase(), Peer::Phase::kConnecting);
   EXPECT_EQ(peer.NextDeadline(), At(30'000));
-  EXPECT_EQ(peer.HandleRtp(Wrap(Bytes(40, 0x80)), At(1), packet_), DropReason::kDtlsNotReady);
+  EXPECT_EQ(peer.HandleRtp(Wrap(Bytes(40, 0x80)), From(At(1)), packet_), DropReason::kDtlsNotReady);
   EXPECT_FALSE(peer.Export());
   peer.HandleTimers(At(30'000), outbox_);
   EXPECT_EQ(peer.phase(), Peer::Phase::kConnectTimeout);
@@ -413,6 +467,45 @@ TEST_F(PeerTest, AnExhaustedPoolIsCountedAndPassesOver) {
   // What was due is still due.
   peer_->HandleTimers(At(6), outbox_);
   EXPECT_EQ(Take().rtcp.size(), 1u);
+}
+
+TEST_F(PeerTest, WhatIsOwedAndCountedSurvivesARestore) {
+  Check(At(0));
+  ClientRtp(1, At(0));
+  ASSERT_EQ(ClientRtcp(Rtcp([](ByteWriter& out) {
+                         rtp::WriteReceiverReport(5, {}, out);
+                         rtp::WriteReceiverReferenceTime(5, rtp::NtpTime(uint64_t{7} << 32), out);
+                       }),
+                       At(10)),
+            std::nullopt);
+  std::vector<PacketRef> taken;
+  while (PacketRef packet = pool_.Take()) taken.push_back(std::move(packet));
+  peer_->HandleTimers(At(2'000), outbox_);
+  taken.clear();
+  const uint64_t drops = peer_->send_drops().Get(DropReason::kPoolExhausted);
+  ASSERT_GT(drops, 0u);
+  const auto codec = peer_->receiver().Report().at(0).codec;
+  ASSERT_TRUE(codec);
+  outbox_.Clear();
+  peer_ = RestoreFrom(*peer_->Export(), RestoreMode::kExact, At(2'100));
+  ASSERT_NE(peer_, nullptr);
+  EXPECT_EQ(peer_->send_drops().Get(DropReason::kPoolExhausted), drops);
+  EXPECT_EQ(peer_->receiver().Report().at(0).codec, codec);
+  peer_->HandleTimers(At(2'100), outbox_);
+  size_t answers = 0;
+  for (const Bytes& compound : Take().rtcp) {
+    rtp::RtcpReader reader(compound);
+    while (const auto rtcp = reader.Next()) {
+      const auto* xr = std::get_if<rtp::ExtendedReport>(&*rtcp);
+      if (xr == nullptr || xr->dlrr_size() == 0) continue;
+      ++answers;
+      EXPECT_EQ(xr->dlrr_at(0).ssrc, 5u);
+      EXPECT_EQ(xr->dlrr_at(0).last_receiver_report, 7u << 16);
+      EXPECT_EQ(xr->dlrr_at(0).delay_since_last_report,
+                rtp::ToCompactNtp(TimeDelta::Millis(2'090)));
+    }
+  }
+  EXPECT_EQ(answers, 1u);
 }
 
 TEST_F(PeerTest, ARestoredPeerGoesOnExactly) {

@@ -43,6 +43,7 @@ ExtensionMap FullMap(uint8_t first_id) {
   for (size_t i = 0; i < kExtensionTypeCount; ++i) {
     map.Add(static_cast<ExtensionType>(i), static_cast<uint8_t>(first_id + i));
   }
+  map.set_allow_mixed(true);
   return map;
 }
 
@@ -364,6 +365,7 @@ TEST(WriteHeader, TakesTheTwoByteFormOnlyWhenAnElementNeedsIt) {
     ExtensionMap map;
     map.Add(ExtensionType::kMid, 1);
     map.Add(ExtensionType::kDependencyDescriptor, row.id);
+    map.set_allow_mixed(true);
     HeaderExtensions values;
     values.mid = "0";
     values.dependency_descriptor = row.descriptor;
@@ -372,6 +374,37 @@ TEST(WriteHeader, TakesTheTwoByteFormOnlyWhenAnElementNeedsIt) {
     ASSERT_TRUE(packet);
     EXPECT_EQ(packet->extension_profile, row.profile);
     EXPECT_EQ(ParseExtensions(*packet, map), values);
+  }
+}
+
+// RFC 8285, 4.1.2: who did not agree to both forms gets one.
+TEST(WriteHeader, WithoutAllowMixedThereIsOneForm) {
+  const Bytes kSeventeen(17, 1);
+  HeaderExtensions values;
+  values.mid = "0";
+  values.dependency_descriptor = kSeventeen;
+  ExtensionMap map;
+  map.Add(ExtensionType::kMid, 1);
+  map.Add(ExtensionType::kDependencyDescriptor, 2);
+  EXPECT_EQ(map.form(), ExtensionForm::kOneByte);
+  Bytes bytes = Write({}, values, map);
+  std::optional<PacketView> packet = ParsePacket(bytes);
+  ASSERT_TRUE(packet);
+  EXPECT_EQ(packet->extension_profile, 0xbede);
+  EXPECT_EQ(ParseExtensions(*packet, map).mid, "0");
+  EXPECT_TRUE(ParseExtensions(*packet, map).dependency_descriptor.empty());
+
+  ExtensionMap wide;
+  wide.Add(ExtensionType::kMid, 1);
+  wide.Add(ExtensionType::kDependencyDescriptor, 16);
+  EXPECT_EQ(wide.form(), ExtensionForm::kTwoByte);
+  for (const Bytes& descriptor : {kSeventeen, Bytes{}}) {
+    values.dependency_descriptor = descriptor;
+    bytes = Write({}, values, wide);
+    packet = ParsePacket(bytes);
+    ASSERT_TRUE(packet);
+    EXPECT_EQ(packet->extension_profile, 0x1000);
+    EXPECT_EQ(ParseExtensions(*packet, wide), values);
   }
 }
 
@@ -461,6 +494,7 @@ struct RandomPacket {
       const uint64_t bound = rng.Chance(0.7) ? 15 : 256;
       map.Add(static_cast<ExtensionType>(i), static_cast<uint8_t>(rng.Below(bound)));
     }
+    map.set_allow_mixed(rng.Chance(0.7));
     for (std::string* name : {&mid, &rid, &repaired_rid}) {
       const size_t size = rng.Below(kMaxStreamNameSize + 1);
       for (size_t i = 0; i < size; ++i) name->push_back(static_cast<char>('a' + rng.Below(26)));
@@ -503,6 +537,9 @@ struct RandomPacket {
     if (!map.Has(ExtensionType::kAbsCaptureTime)) seen.abs_capture_time.reset();
     if (!map.Has(ExtensionType::kVideoOrientation)) seen.video_orientation.reset();
     if (!map.Has(ExtensionType::kDependencyDescriptor)) seen.dependency_descriptor = {};
+    if (map.form() == ExtensionForm::kOneByte && descriptor.size() > 16) {
+      seen.dependency_descriptor = {};
+    }
     return seen;
   }
 

@@ -69,6 +69,24 @@ TEST(Answer, SaysWhoWeAre) {
   EXPECT_EQ(answer.media.cname, "vigil-cname");
 }
 
+// RFC 8122, 5: of the strongest hash all count, and of the others none.
+TEST(Answer, AllFingerprintsOfTheStrongestHashAreRemembered) {
+  const auto line = [](std::string_view hash, size_t size, std::string_view byte) {
+    std::string text = "a=fingerprint:" + std::string(hash) + " " + std::string(byte);
+    for (size_t i = 1; i < size; ++i) text += ":" + std::string(byte);
+    return text + "\r\n";
+  };
+  const Answer answer =
+      AnswerOf(With(kMinimalOffer, "a=setup",
+                    line("sha-384", 48, "AA") + line("sha-224", 28, "00") +
+                        line("sha-384", 48, "BB") + line("sha-256", 32, "CC") + "a=setup"),
+               Role::kPublish);
+  EXPECT_EQ(answer.remote.fingerprint.hash, HashFunction::kSha384);
+  ASSERT_EQ(answer.remote.fingerprint.digest.size(), 96u);
+  EXPECT_EQ(answer.remote.fingerprint.digest[47], 0xaa);
+  EXPECT_EQ(answer.remote.fingerprint.digest[48], 0xbb);
+}
+
 TEST(Answer, RemembersTheRemoteTransport) {
   const Answer answer =
       AnswerOf(With(kMinimalOffer, "a=setup", "a=ice-options:trickle renomination\r\na=setup"),
@@ -316,6 +334,29 @@ TEST(Answer, ExtensionsKeepIdsAndDirections) {
   EXPECT_EQ(play.media.extensions.IdOf(rtp::ExtensionType::kPlayoutDelay), 6);
 }
 
+TEST(Answer, EachSendTrackHasTheExtensionsOfItsOwnSection) {
+  const std::string offer =
+      With(OfferWith("a=extmap-allow-mixed\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\n"
+                     "a=extmap:6 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay\n"),
+           "a=mid:0\r\n",
+           "a=mid:0\r\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"
+           "a=extmap:2 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n");
+  const Answer play = AnswerOf(offer, Role::kPlay);
+  ASSERT_EQ(play.media.send.size(), 2u);
+  const rtp::ExtensionMap& sound = *play.media.send[0].extensions;
+  const rtp::ExtensionMap& picture = *play.media.send[1].extensions;
+  EXPECT_TRUE(sound.Has(rtp::ExtensionType::kAudioLevel));
+  EXPECT_FALSE(sound.Has(rtp::ExtensionType::kPlayoutDelay));
+  EXPECT_FALSE(picture.Has(rtp::ExtensionType::kAudioLevel));
+  EXPECT_TRUE(picture.Has(rtp::ExtensionType::kPlayoutDelay));
+  EXPECT_TRUE(picture.allow_mixed());
+  EXPECT_FALSE(sound.allow_mixed());
+  EXPECT_FALSE(play.media.extensions.allow_mixed()) << "not of all m-lines";
+  const Answer all =
+      AnswerOf(With(offer, "a=group:", "a=extmap-allow-mixed\r\na=group:"), Role::kPlay);
+  EXPECT_TRUE(all.media.extensions.allow_mixed());
+}
+
 TEST(Answer, ExtensionIdsThatContradictAnEarlierSectionAreLeftOut) {
   // aiortc gives id 2 to audio-level in the first m-line and to abs-send-time in the second.
   const Answer aiortc = AnswerOf(ReadFixture("aiortc-publish.sdp"), Role::kPublish);
@@ -408,7 +449,7 @@ TEST(Answer, WhatWebRtcRequiresIsNamedWhenItIsMissing) {
            {With(offer, "a=ice-pwd:0123456789abcdefghijkl\r\n", ""),
             "m-line 1 (audio, mid 0) has no a=ice-ufrag or no a=ice-pwd"},
            {With(offer, "a=fingerprint:sha-256 ", "a=fingerprint:sha-1 "),
-            "m-line 1 (audio, mid 0) has no a=fingerprint of sha-224 or better"},
+            "m-line 1 (audio, mid 0) has no a=fingerprint of sha-256 or better"},
            {With(offer, "a=rtcp-mux\r\n", ""),
             "m-line 1 (audio, mid 0) has no a=rtcp-mux, which is required"},
            {With(offer, "a=setup:actpass", "a=setup:passive"),

@@ -168,17 +168,67 @@ TEST(Forwarder, ManyDropsForgetTheOldestNumbersOnly) {
   EXPECT_EQ(sender.Sequence(Picture(60)), 1000 + 60 - 29);
 }
 
-TEST(Forwarder, ALeapOfTheSourceIsPassedOnAsABoundedGap) {
+TEST(Forwarder, ALeapOfTheSourceBeginsAnewWithAKeyframe) {
   Sender sender;
   sender.forwarder.Begin();
   sender.Forward(Picture(0, true));
   EXPECT_EQ(sender.Sequence(Picture(1025)), 2025);  // 1024 are missing.
   EXPECT_EQ(sender.Sequence(Picture(600)), 1600);
-  EXPECT_EQ(sender.Sequence(Picture(1025 + 32'000)), 2026 + Forwarder::kMaxGap);
+  EXPECT_EQ(sender.Forward(Picture(33'000)), DropReason::kWaitingForKeyframe);
+  EXPECT_TRUE(sender.forwarder.waiting());
+  EXPECT_EQ(sender.Sequence(Picture(33'001, true)), 2026);
+  EXPECT_TRUE(sender.rewrite.first_of_feed);
   EXPECT_EQ(sender.Forward(Picture(1026)), DropReason::kTooOld);
-  EXPECT_EQ(sender.Sequence(Picture(1025 + 32'001)), 2027 + Forwarder::kMaxGap);
-  EXPECT_EQ(sender.Forward(Padding(1025 + 64'000)), DropReason::kPaddingOnly);
-  EXPECT_EQ(sender.Sequence(Picture(1025 + 64'001)), 2028 + 2 * Forwarder::kMaxGap);
+  EXPECT_EQ(sender.Sequence(Picture(33'002)), 2027);
+  EXPECT_EQ(sender.Forward(Padding(64'000)), DropReason::kPaddingOnly);
+  EXPECT_EQ(sender.Sequence(Picture(64'001, true)), 2028);
+}
+
+TEST(Forwarder, SoundGoesOnOverALeap) {
+  Sender sender(rtp::MediaKind::kAudio);
+  sender.forwarder.Begin();
+  EXPECT_EQ(sender.Sequence(Picture(0)), 1000);
+  EXPECT_EQ(sender.Sequence(Picture(20'000)), 1001);
+  EXPECT_EQ(sender.Sequence(Picture(20'001)), 1002);
+}
+
+TEST(Forwarder, ManySmallLeapsAreOneLargeOne) {
+  for (const int64_t step : {2, 40, 300, 1'000, 1'025, 20'000}) {
+    Sender sender(rtp::MediaKind::kAudio);
+    sender.forwarder.Begin();
+    const int64_t packets = 5'000;
+    for (int64_t i = 0; i < packets; ++i) ASSERT_FALSE(sender.Forward(Picture(i * step)));
+    // One number of a gap for each packet, and what there was to begin with.
+    EXPECT_LE(sender.forwarder.next_sequence(), 1000 + 2 * packets + Forwarder::kMaxGap)
+        << "steps of " << step;
+  }
+}
+
+TEST(Forwarder, WhatMayBeMissingSurvivesAnExport) {
+  Sender sender(rtp::MediaKind::kAudio);
+  sender.forwarder.Begin();
+  sender.Forward(Picture(0));
+  EXPECT_EQ(sender.Sequence(Picture(1000)), 2000);
+  sender.forwarder = *ReadArchive<Forwarder>(WriteArchive(sender.forwarder, At(0)), At(0));
+  EXPECT_EQ(sender.Sequence(Picture(1100)), 2001) << "begins anew: 99 are too many now";
+}
+
+TEST(Forwarder, ANumberThatWasNotSentIsUsedByTheNext) {
+  Sender sender;
+  sender.forwarder.Begin();
+  EXPECT_EQ(sender.Sequence(Picture(0, true)), 1000);
+  EXPECT_EQ(sender.Sequence(Picture(1)), 1001);
+  EXPECT_EQ(sender.Sequence(Picture(3)), 1003);
+  sender.forwarder.TakeBack(1001);
+  EXPECT_EQ(sender.Sequence(Picture(4)), 1004) << "not the newest: a gap as any other";
+  sender.forwarder.TakeBack(1004);
+  EXPECT_EQ(sender.Forward(Picture(5)), DropReason::kWaitingForKeyframe);
+  for (int64_t i = 6; i < 70'000; ++i) {
+    ASSERT_EQ(sender.Sequence(Picture(i, true)), 1004);
+    sender.forwarder.TakeBack(1004);
+  }
+  EXPECT_EQ(sender.Sequence(Picture(70'000, true)), 1004);
+  EXPECT_EQ(sender.Sequence(Picture(70'001)), 1005);
 }
 
 TEST(Forwarder, ASkipJumpsOverNumbersAndNeverBack) {

@@ -436,7 +436,7 @@ TEST_F(LayersTest, NumbersContinueOverALayerSwitch) {
 
 TEST_F(LayersTest, AKeyframeWishIsOfTheLayerInUse) {
   out_.Clear();
-  router_.OnKeyframeRequest(kPicture, At(0), out_);
+  router_.OnKeyframeRequest(kPicture, At(400), out_);
   EXPECT_EQ(out_.wishes.at(0).layer, 2);
   Round(0, true, {1});
   out_.Clear();
@@ -446,6 +446,25 @@ TEST_F(LayersTest, AKeyframeWishIsOfTheLayerInUse) {
   router_.OnKeyframeRequest(kSound, At(0), out_);
   router_.OnKeyframeRequest({PeerId(77), 0}, At(0), out_);
   EXPECT_TRUE(out_.wishes.empty());
+}
+
+TEST_F(LayersTest, OneReceiverCannotAskForAKeyframeAllTheTime) {
+  Round(0, true, {1});
+  size_t wishes = 0;
+  for (int ms = 10; ms < 3'010; ms += 10) {
+    out_.Clear();
+    router_.OnKeyframeRequest(kPicture, At(ms), out_);
+    wishes += out_.wishes.size();
+  }
+  EXPECT_EQ(wishes, 3u);
+  // While it waits it is not kept waiting.
+  ASSERT_TRUE(router_.Assign({kPicture, FeedId()}, At(3'020), out_).ok());
+  ASSERT_TRUE(router_.Assign({kPicture, kRoom}, At(3'030), out_).ok());
+  out_.Clear();
+  router_.OnKeyframeRequest(kPicture, At(3'100), out_);
+  EXPECT_TRUE(out_.wishes.empty()) << "just wished";
+  router_.OnKeyframeRequest(kPicture, At(3'330), out_);
+  EXPECT_EQ(out_.wishes.size(), 1u);
 }
 
 TEST_F(LayersTest, ALayerThatTheFeedDoesNotHaveIsDropped) {

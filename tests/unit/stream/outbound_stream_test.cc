@@ -74,7 +74,11 @@ class OutboundStreamTest : public testing::Test {
     return source;
   }
   ComposeContext Context(Timestamp now) {
-    return {.extensions = map_, .wall_clock = kWall, .now = now, .transport_sequence = 321};
+    return {.extensions = map_,
+            .wall_clock = kWall,
+            .now = now,
+            .transport_sequence = 321,
+            .history = history_};
   }
   // Sends an H.264 packet of `size` bytes under `sequence`.
   void Send(int64_t sequence, Timestamp now, size_t size = 100) {
@@ -90,10 +94,12 @@ class OutboundStreamTest : public testing::Test {
     if (!stream_.MayRetransmit(sequence, now)) return std::nullopt;
     Packet out;
     if (!stream_.Retransmit(sequence, Context(now), out)) return std::nullopt;
+    stream_.OnRetransmitted(sequence, now);
     return Bytes(out.bytes().begin(), out.bytes().end());
   }
 
   PacketPool pool_{4096};
+  TimeDelta history_ = kLongestHistory;
   rtp::ExtensionMap map_ = Extensions();
   OutboundStream stream_{VideoTrack(), 500};
 };
@@ -297,6 +303,41 @@ TEST_F(OutboundStreamTest, HistoryGrowsWithTheRateAndIsReleasedWithTime) {
 TEST_F(OutboundStreamTest, OldHistoryGoesWithEachPacketAlready) {
   for (int i = 0; i < 100; ++i) Send(i, At(i * 100));
   EXPECT_LE(pool_.in_use(), 11u);
+}
+
+TEST_F(OutboundStreamTest, ARetransmissionThatWasRefusedKeepsItsNumber) {
+  Send(10, At(0));
+  const int64_t number = stream_.next_rtx_sequence();
+  Packet out;
+  ASSERT_TRUE(stream_.MayRetransmit(10, At(20)));
+  ASSERT_TRUE(stream_.Retransmit(10, Context(At(20)), out));
+  EXPECT_EQ(stream_.next_rtx_sequence(), number);
+  EXPECT_TRUE(Resend(10, At(21))) << "and may be tried again at once";
+  EXPECT_EQ(stream_.next_rtx_sequence(), number + 1);
+  EXPECT_EQ(stream_.counters().retransmitted, 1u);
+}
+
+TEST_F(OutboundStreamTest, TheHistoryIsAsLongAsThePoolAllows) {
+  PacketPool pool(16);
+  std::vector<PacketRef> taken;
+  const auto take = [&](size_t n) {
+    while (taken.size() < n) taken.push_back(pool.Take());
+    return HistoryFor(pool);
+  };
+  EXPECT_EQ(take(8), TimeDelta::Millis(1000));
+  EXPECT_EQ(take(9), TimeDelta::Millis(250));
+  EXPECT_EQ(take(10), TimeDelta::Millis(250));
+  EXPECT_EQ(take(11), TimeDelta::Zero());
+
+  history_ = TimeDelta::Millis(250);
+  for (int64_t i = 0; i < 50; ++i) Send(i, At(10 * i));
+  EXPECT_FALSE(Resend(10, At(490)));
+  EXPECT_TRUE(Resend(25, At(490)));
+  EXPECT_EQ(pool_.in_use(), 26u);
+  history_ = TimeDelta::Zero();
+  Send(50, At(500));
+  EXPECT_FALSE(Resend(50, At(510)));
+  EXPECT_EQ(pool_.in_use(), 0u);
 }
 
 TEST_F(OutboundStreamTest, GapsReorderingAndLeapsKeepTheHistoryRight) {

@@ -286,6 +286,34 @@ TEST_F(DtlsSessionTest, AnotherCertificateThanTheSignalledOneFails) {
   EXPECT_TRUE(to_client_.empty()) << "it is not even told that the handshake ended";
 }
 
+TEST_F(DtlsSessionTest, EveryHashThatSdpMayNameConnects) {
+  for (const char* algorithm : {"sha-256", "sha-384", "sha-512"}) {
+    Use({});
+    server_ = std::make_unique<DtlsSession>(Context(), client_->FingerprintBy(algorithm),
+                                            DtlsSession::Options());
+    Finish(client_->Start());
+    EXPECT_TRUE(server_->connected()) << algorithm;
+    EXPECT_TRUE(client_->connected()) << algorithm;
+  }
+}
+
+TEST_F(DtlsSessionTest, OneOfSeveralFingerprintsIsEnough) {
+  Fingerprint several = client_->fingerprint();
+  several.bytes.insert(several.bytes.begin(), 32, 0xee);
+  several.bytes.insert(several.bytes.end(), 32, 0xdd);
+  server_ = std::make_unique<DtlsSession>(Context(), several, DtlsSession::Options());
+  Finish(client_->Start());
+  EXPECT_TRUE(server_->connected());
+  // But nothing that only lies across two of them, and not a part of one.
+  const Fingerprint one{"sha-256", Bytes(32, 7)};
+  Fingerprint shifted{"sha-256", Bytes(64, 7)};
+  shifted.bytes[0] = shifted.bytes[63] = 1;
+  EXPECT_FALSE(shifted.Includes(one));
+  EXPECT_FALSE((Fingerprint{"sha-256", Bytes(33, 7)}.Includes(one)));
+  EXPECT_FALSE((Fingerprint{"sha-384", Bytes(32, 7)}.Includes(one)));
+  EXPECT_FALSE((Fingerprint{"sha-256", {}}.Includes(one)));
+}
+
 TEST_F(DtlsSessionTest, AHashThatIsNotOursToComputeFails) {
   server_ = std::make_unique<DtlsSession>(Context(), Fingerprint{"md5", Bytes(16)},
                                           DtlsSession::Options());

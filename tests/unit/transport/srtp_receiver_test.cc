@@ -1,5 +1,6 @@
 #include "gateway/transport/srtp_receiver.h"
 
+#include <array>
 #include <memory>
 
 #include "gateway/base/archive.h"
@@ -130,14 +131,40 @@ TEST_P(SrtpReceiverTest, TheNumberOfStreamsIsBounded) {
     const auto packet = Rtp(1, ssrc);
     EXPECT_EQ(receiver_->TryUnprotectRtp(*packet), std::nullopt) << ssrc;
   }
-  const auto one_more = Rtp(1, 5'000);
-  EXPECT_EQ(receiver_->TryUnprotectRtp(*one_more), DropReason::kUnknownSsrc);
-  EXPECT_EQ(ReceiveRtcp(1, 5'000), DropReason::kUnknownSsrc);
+  EXPECT_FALSE(receiver_->IsOverfull());
   EXPECT_FALSE(receiver_->AddStream(5'000));
+  // One more is let in, for which its owner ends another.
+  const auto one_more = Rtp(1, 5'000);
+  EXPECT_EQ(receiver_->TryUnprotectRtp(*one_more), std::nullopt);
+  EXPECT_TRUE(receiver_->IsOverfull());
+  EXPECT_EQ(ReceiveRtcp(1, 5'001), DropReason::kUnknownSsrc);
+  const auto yet_one = Rtp(1, 5'002);
+  EXPECT_EQ(receiver_->TryUnprotectRtp(*yet_one), DropReason::kUnknownSsrc);
+  receiver_->RetireOldest({});
   EXPECT_EQ(receiver_->Export().streams.size(), SrtpReceiver::kMaxStreams);
-  receiver_->RemoveStream(1);
-  EXPECT_TRUE(receiver_->AddStream(5'000));
-  EXPECT_EQ(Receive(1, 5'000), std::nullopt);
+  EXPECT_EQ(Receive(2, 5'000), std::nullopt);
+}
+
+// With its replay window gone, everything that a retired stream ever sent would be new again.
+TEST_P(SrtpReceiverTest, ARetiredSsrcDoesNotComeBack) {
+  const auto begin = [this](uint32_t ssrc) {
+    const auto packet = Rtp(1, ssrc);
+    return receiver_->TryUnprotectRtp(*packet);
+  };
+  EXPECT_EQ(Receive(1), std::nullopt);
+  const std::array<uint32_t, 1> in_use = {kSsrc};
+  uint32_t ssrc = 10'000;
+  for (size_t n = 1; n < SrtpReceiver::kMaxStreams + SrtpReceiver::kMaxRetired; ++n) {
+    ASSERT_EQ(begin(ssrc++), std::nullopt) << n;
+    if (receiver_->IsOverfull()) receiver_->RetireOldest(in_use);
+  }
+  EXPECT_EQ(begin(10'000), DropReason::kUnknownSsrc);
+  EXPECT_EQ(ReceiveRtcp(5, 10'000), DropReason::kUnknownSsrc);
+  EXPECT_EQ(begin(ssrc), DropReason::kUnknownSsrc) << "no more are remembered";
+  EXPECT_EQ(Receive(2), std::nullopt) << "though it was idle for longest";
+  Restore(receiver_->Export());
+  EXPECT_EQ(begin(10'001), DropReason::kUnknownSsrc);
+  EXPECT_EQ(Receive(3), std::nullopt);
 }
 
 TEST_P(SrtpReceiverTest, ARemovedStreamIsForgottenByLibsrtpToo) {

@@ -64,6 +64,23 @@ class SrtpSenderTest : public ::testing::TestWithParam<SrtpProfile> {
 
 INSTANTIATE_TEST_SUITE_P(Profiles, SrtpSenderTest, ::testing::ValuesIn(kProfiles));
 
+TEST_P(SrtpSenderTest, AnIndexThatSrtpWouldGuessOtherwiseIsRefused) {
+  ASSERT_EQ(Send(100), std::nullopt);
+  EXPECT_EQ(sender_->CheckRtp(kSsrc, 101), std::nullopt);
+  EXPECT_EQ(sender_->CheckRtp(kSsrc, 0x10000 + 101), DropReason::kSrtpIndexMismatch);
+  EXPECT_EQ(sender_->CheckRtp(kSsrc, 100 + 40'000), DropReason::kSrtpIndexMismatch);
+  EXPECT_EQ(sender_->CheckRtp(77, 101), DropReason::kUnknownSsrc);
+  const auto packet = MakePacket(RtpBytes(101));
+  EXPECT_EQ(sender_->ProtectRtp(*packet, 0x10000 + 101), DropReason::kSrtpIndexMismatch);
+  EXPECT_EQ(BytesOf(*packet), RtpBytes(101)) << "untouched";
+  EXPECT_EQ(sender_->ProtectRtp(*packet, 101), std::nullopt);
+  sender_->SetLimit(kSsrc, 110);
+  EXPECT_EQ(sender_->CheckRtp(kSsrc, 110), DropReason::kSrtpIndexReserve);
+  sender_->AdvanceTo(kSsrc, 105);
+  EXPECT_EQ(sender_->CheckRtp(kSsrc, 104), DropReason::kTooOld);
+  EXPECT_EQ(sender_->CheckRtp(kSsrc, 105), std::nullopt);
+}
+
 TEST_P(SrtpSenderTest, IndexIsTheUnwrappedSequenceNumber) {
   for (uint64_t index = 0; index < 200'000; index += 9'999) EXPECT_EQ(Send(index), std::nullopt);
   EXPECT_EQ(sender_->next_index(kSsrc), 199'981u);

@@ -76,6 +76,8 @@ class Client {
     ++ssrc_;
     sequence_ = 1;
   }
+  // Leaves numbers out.
+  void Leap(uint16_t numbers) { sequence_ = static_cast<uint16_t>(sequence_ + numbers); }
   template <typename F>
   Bytes Rtcp(F&& write) {
     Bytes plain(1200);

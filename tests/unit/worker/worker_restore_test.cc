@@ -99,6 +99,38 @@ TEST_F(WorkerRestoreTest, PeersInTheirHandshakeAreLeftOutWithAllThatIsTheirs) {
   EXPECT_EQ(site_.Take(doctor_).rtp, 1u);
 }
 
+// The owner stops at its limit, for longer than a receiver can guess indexes over. What was not
+// sent in that time has used no sequence number, so that the slot flows as soon as it may.
+TEST_F(WorkerRestoreTest, AnOwnerThatWaitedAtItsLimitGoesOnWhereItStopped) {
+  ASSERT_TRUE(Restore(Limited(site_.worker().Export()), RestoreMode::kExact, At(50)).ok());
+  size_t sent = 0;
+  for (int i = 0; i < 33'500; ++i) {
+    site_.Receive(room_.address(), room_.Rtp(true), At(51 + i / 100));
+    sent += site_.Take(doctor_).rtp;
+    site_.out().events.clear();
+  }
+  EXPECT_EQ(sent, 100u);
+  const WorkerCounters counters = site_.worker().Report().counters;
+  EXPECT_EQ(counters.egress_drops.Get(DropReason::kSrtpIndexReserve), 33'400u);
+  const WorkerState stopped = site_.worker().Export();
+  const auto next_index = [](const WorkerState& state) {
+    return state.peers.at(1).peer.srtp_sender.streams.at(1000).rtp.next_index;
+  };
+  const auto next_sequence = [](const WorkerState& state) {
+    return static_cast<uint64_t>(state.router.slots.at(0).forwarder.next_sequence());
+  };
+  EXPECT_EQ(next_sequence(stopped), next_index(stopped));
+  for (const RestoreMode mode : {RestoreMode::kExact, RestoreMode::kAfterFault}) {
+    ASSERT_TRUE(Restore(Limited(stopped), mode, At(400)).ok());
+    site_.out().outbox.Clear();
+    site_.Receive(room_.address(), room_.Rtp(true), At(401));
+    EXPECT_EQ(site_.Take(doctor_).rtp, 1u);
+    const WorkerState now = site_.worker().Export();
+    EXPECT_EQ(next_sequence(now), next_index(now));
+  }
+  EXPECT_EQ(doctor_.transport().refused(), 0u);
+}
+
 // Whose an address is, and since when it has been quiet there, is state.
 TEST_F(WorkerRestoreTest, AddressesStayWithTheirOwners) {
   Client next(PeerId(3), FeedId(9));

@@ -291,6 +291,45 @@ TEST(Worker, ACloseFreesTheAddressAtOnce) {
   EXPECT_EQ(site.Dropped(DropReason::kAddressInUse), 0u);
 }
 
+// What an on-looker can do with a check is: send it again, or send one that never arrived.
+TEST(Worker, AReplayedCheckFromElsewhereMovesNoMedia) {
+  Site site;
+  Client room(PeerId(1), kFeed);
+  Client doctor(PeerId(2), FeedId());
+  const ClientAddress victim = ClientAddress::V4(203, 0, 113, 66, 53);
+  site.Join(room);
+  site.Join(doctor);
+  ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+  site.Receive(room.address(), room.Rtp(true), At(5));
+  const Bytes check = doctor.transport().MakeCheck(true);
+  site.Receive(doctor.address(), check, At(6));
+  site.out().outbox.Clear();
+  site.out().binds.clear();
+
+  site.Receive(victim, check, At(300));
+  EXPECT_TRUE(site.out().outbox.empty());
+  EXPECT_TRUE(site.out().binds.empty());
+  EXPECT_EQ(site.Dropped(DropReason::kStunReplay), 1u);
+  const Bytes held_back = doctor.transport().MakeCheck(true);
+  site.Receive(victim, held_back, At(301));
+  site.out().outbox.Clear();
+  site.Receive(room.address(), room.Rtp(false), At(302));
+  EXPECT_EQ(site.Take(doctor).rtp, 1u);
+
+  // The client itself is followed with its first packet.
+  doctor.transport().MoveTo(ClientAddress::V4(192, 0, 2, 99, 7000), At(400));
+  site.Check(doctor, At(400));
+  site.out().outbox.Clear();
+  const Bytes report = doctor.Rtcp([](ByteWriter& out) { rtp::WriteReceiverReport(5, {}, out); });
+  site.Receive(victim, report, At(401));
+  site.Receive(victim, report, At(402));
+  site.Receive(doctor.address(),
+               doctor.Rtcp([](ByteWriter& out) { rtp::WriteReceiverReport(5, {}, out); }), At(403));
+  site.out().outbox.Clear();
+  site.Receive(room.address(), room.Rtp(false), At(404));
+  EXPECT_EQ(site.Take(doctor).rtp, 1u);
+}
+
 TEST(Worker, DuringAnIceRestartBothUfragsFindThePeer) {
   Site site;
   Client room(PeerId(1), kFeed);
@@ -359,6 +398,56 @@ TEST(Worker, AnExhaustedPoolDoesNotHoldTheTurn) {
   EXPECT_EQ(site.Take(room).rtcp, 1u);
 }
 
+// More than a second of all publishers does not fit: retransmission is given up, nothing else.
+TEST(Worker, APoolThatRunsFullShortensHistoryAndDropsNothing) {
+  Site site({.packets = 256});
+  std::vector<std::unique_ptr<Client>> rooms;
+  std::vector<std::unique_ptr<Client>> doctors;
+  for (uint64_t i = 0; i < 6; ++i) {
+    rooms.push_back(std::make_unique<Client>(PeerId(100 + i), FeedId(100 + i)));
+    doctors.push_back(std::make_unique<Client>(PeerId(200 + i), FeedId()));
+    site.Join(*rooms.back());
+    site.Join(*doctors.back());
+    site.out().outbox.Clear();
+    ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctors.back()->slot(), FeedId(100 + i)}).ok());
+  }
+  for (int p = 0; p < 100; ++p) {
+    for (const auto& room : rooms) {
+      site.Receive(room->address(), room->Rtp(p == 0), At(10 + 5 * p));
+      site.out().outbox.Clear();
+    }
+  }
+  const WorkerReport report = site.worker().Report();
+  EXPECT_EQ(report.counters.sent, 600u);
+  EXPECT_GT(report.pool_in_use, 100u);
+  EXPECT_LE(report.pool_in_use, 200u);
+}
+
+TEST(Worker, AFloodOfPictureLeavesChecksAndReportsAlive) {
+  Site site({.packets = 64});
+  Client room(PeerId(1), kFeed);
+  Client doctor(PeerId(2), FeedId());
+  site.Join(room);
+  site.Join(doctor);
+  ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+  site.out().outbox.Clear();
+  std::vector<PacketRef> flood;
+  while (PacketRef packet = site.worker().pool().Take(PacketUse::kPicture)) {
+    flood.push_back(std::move(packet));
+  }
+  site.Receive(room.address(), room.Rtp(true), At(5));
+  EXPECT_EQ(site.Take(doctor).rtp, 0u);
+  EXPECT_EQ(site.worker().Report().counters.egress_drops.Get(DropReason::kPoolReserve), 1u);
+  site.Check(doctor, At(6));
+  EXPECT_EQ(site.out().outbox.size(), 1u);
+  site.out().outbox.Clear();
+  site.worker().HandleTimers(At(2'000), site.out());
+  EXPECT_GE(site.Take(room).rtcp, 1u);
+  flood.clear();
+  site.Receive(room.address(), room.Rtp(true), At(2'005));
+  EXPECT_EQ(site.Take(doctor).rtp, 1u);
+}
+
 TEST(Worker, WhatPeersCouldNotSendStaysCountedWhenTheyAreGone) {
   Site site({.packets = 8});
   Client room(PeerId(1), kFeed);
@@ -387,6 +476,38 @@ TEST(Worker, ADatagramThatEndsItsPeerIsCounted) {
   EXPECT_TRUE(site.Balances());
   site.worker().HandleTimers(At(31'000), site.out());
   EXPECT_EQ(site.worker().peer_count(), 0u);
+}
+
+// Sequence numbers of a publisher become SRTP indexes of all its viewers. Whatever its steps, a
+// viewer that loses some packets must not lose its rollover counter.
+TEST(Worker, APublisherThatLeapsCannotEndASlotForGood) {
+  for (const uint16_t step : {900, 1'025, 30'000}) {
+    Site site;
+    Client room(PeerId(1), kFeed);
+    Client doctor(PeerId(2), FeedId());
+    Client other(PeerId(3), FeedId(8));
+    site.Join(room);
+    site.Join(doctor);
+    site.Join(other);
+    ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), kFeed}).ok());
+    site.Receive(room.address(), room.Rtp(true), At(5));
+    EXPECT_EQ(site.Take(doctor).rtp, 1u);
+    for (int i = 0; i < 150; ++i) {
+      room.Leap(step);
+      site.Receive(room.address(), room.Rtp(true), At(6 + i));
+      if (i < 100) {
+        EXPECT_EQ(site.Take(doctor).rtp, 1u) << i;
+      } else {
+        site.out().outbox.Clear();  // Lost on the way.
+      }
+    }
+    ASSERT_TRUE(site.Apply(sfu::AssignSlot{doctor.slot(), FeedId(8)}, At(400)).ok());
+    site.out().outbox.Clear();
+    for (int i = 0; i < 100; ++i) {
+      site.Receive(other.address(), other.Rtp(i == 0), At(500 + i));
+      EXPECT_EQ(site.Take(doctor).rtp, 1u) << "steps of " << step;
+    }
+  }
 }
 
 // ---- Between workers ----
@@ -420,6 +541,23 @@ class TwoWorkersTest : public ::testing::Test {
   Client room_{PeerId(1), kFeed};
   Client doctor_{PeerId(2), FeedId()};
 };
+
+TEST_F(TwoWorkersTest, ManySenderReportsInOneDatagramAreOneNote) {
+  here_.Receive(room_.address(), room_.Rtp(true), At(1));
+  there_.worker().HandleRelays(100, At(1), there_.out());
+  RelayLink& link = mesh_.Link(0, 1);
+  while (link.notes.Front() != nullptr) link.notes.Release();
+  const auto many = [](ByteWriter& out) {
+    for (uint64_t i = 1; i <= 30; ++i) {
+      rtp::WriteSenderReport({.ssrc = 50, .ntp = rtp::NtpTime(i << 32), .rtp_timestamp = 3000}, {},
+                             out);
+    }
+  };
+  here_.Receive(room_.address(), room_.Rtcp(many), At(2));
+  size_t notes = 0;
+  for (; link.notes.Front() != nullptr; ++notes) link.notes.Release();
+  EXPECT_EQ(notes, 1u);
+}
 
 TEST_F(TwoWorkersTest, PacketsWishesAndClocksGoAcross) {
   Publish(false, At(0));
