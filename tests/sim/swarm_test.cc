@@ -54,6 +54,14 @@ TEST(Swarm, EveryRandomWorldHoldsAllCheckers) {
          static_cast<unsigned long long>(relays_lost));
 }
 
+// Seeds beyond those above that once found something, if only in a checker.
+TEST(Swarm, WhatOnceFoundSomethingFindsNothing) {
+  for (const uint64_t seed : {710}) {
+    const RandomWorldOutcome outcome = RunRandomWorld(seed);
+    EXPECT_TRUE(outcome.findings.empty()) << "seed " << seed << ": " << outcome.findings;
+  }
+}
+
 TEST(Swarm, TheSameSeedSendsTheSameBytes) {
   for (const uint64_t seed : {7, 11, 24}) {
     SCOPED_TRACE("seed " + std::to_string(seed));

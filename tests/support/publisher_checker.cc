@@ -32,7 +32,10 @@ void PublisherChecker::OnIngress(std::span<const uint8_t> datagram, bool taken, 
   if (!view) return;
   const rtp::HeaderExtensions extensions = rtp::ParseExtensions(*view, AllExtensions());
   if (extensions.transport_sequence) {
-    arrivals_.emplace(transport_sequences_.Unwrap(*extensions.transport_sequence), now);
+    const auto [it, first] =
+        arrivals_.emplace(transport_sequences_.Unwrap(*extensions.transport_sequence), now);
+    // A successor that did not see it come, because the owner has died since, sees it come again.
+    if (!first && it->second <= fault_at_) it->second = now;
   }
   const SourceStream* source = publisher_.FindStream(view->header.ssrc);
   if (!taken || source == nullptr) return;
