@@ -22,6 +22,7 @@
 #include "gateway/edge/local_edge.h"
 #include "gateway/io/clock.h"
 #include "gateway/io/poller.h"
+#include "gateway/io/socket_address.h"
 #include "gateway/transport/dtls_context.h"
 #include "gateway/transport/evp_cipher.h"
 #include "gateway/worker/node.h"
@@ -104,7 +105,7 @@ absl::StatusOr<worker::WorkerGround> OpenGround(const Config& config, uint32_t i
       return absl::InvalidArgumentError(
           absl::StrCat("--media-address ", text, " is no IP address"));
     }
-    if (*address == io::IpAddress{} || *address == *io::ParseIp("0.0.0.0")) {
+    if (io::IsWildcard(*address)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "--media-address ", text, " stands for all addresses; clients need one to send to"));
     }
