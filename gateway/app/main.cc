@@ -1,11 +1,17 @@
 // vigil-gateway: opens what the configuration names, wires it, and runs the control thread.
 
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -14,15 +20,15 @@
 #include "absl/strings/str_join.h"
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/ip/address.hpp"
-#include "boost/asio/posix/stream_descriptor.hpp"
 #include "boost/asio/signal_set.hpp"
-#include "gateway/control/http_api.h"
-#include "gateway/control/http_server.h"
-#include "gateway/control/media_control.h"
+#include "boost/asio/steady_timer.hpp"
+#include "gateway/app/config.h"
+#include "gateway/app/control_plane.h"
+#include "gateway/app/log.h"
+#include "gateway/app/metrics_server.h"
 #include "gateway/edge/local_edge.h"
 #include "gateway/io/clock.h"
 #include "gateway/io/poller.h"
-#include "gateway/io/socket_address.h"
 #include "gateway/transport/dtls_context.h"
 #include "gateway/transport/evp_cipher.h"
 #include "gateway/worker/node.h"
@@ -30,66 +36,18 @@
 namespace vigil::app {
 namespace {
 
-struct Config {
-  std::string http_address = "127.0.0.1";
-  uint16_t http_port = 8080;
-  std::vector<std::string> media_addresses = {"127.0.0.1"};
-  uint16_t media_port = 7000;
-  uint32_t workers = 1;
-  std::string console_dir = VIGIL_CONSOLE_DIR;
-};
+// What the control plane's threads are nicer than the media threads by. A flood of calls then gets
+// what media leaves over, also on a machine with few cores. Higher starves calls beside a busy
+// neighbour, lower lets them add to the packets' dwell.
+constexpr int kControlNice = 10;
+
+// HTTP, gRPC and ICE-TCP at their bounds together.
+constexpr rlim_t kDescriptors = 32'768;
 
 bool IsLoopback(const std::string& address) {
   boost::system::error_code error;
   const auto parsed = boost::asio::ip::make_address(address, error);
   return !error && parsed.is_loopback();
-}
-
-// Exits 2 with one line that names the flag when something is wrong.
-int ReadFlags(int argc, char** argv, Config& config) {
-  CLI::App flags{"vigil-gateway: a media gateway for contrast supervision"};
-  flags.set_version_flag("--version", VIGIL_VERSION);
-  flags
-      .add_option("--http-address", config.http_address,
-                  "Address of WHIP, WHEP and the console; loopback only while there is no login")
-      ->capture_default_str();
-  flags.add_option("--http-port", config.http_port, "Port of the same; 0: any free one")
-      ->capture_default_str();
-  flags
-      .add_option("--media-address", config.media_addresses,
-                  "Address announced to clients for media; may be repeated")
-      ->capture_default_str();
-  flags
-      .add_option("--media-port", config.media_port,
-                  "Media port of the first worker, UDP and TCP; the next ones follow; 0: any")
-      ->capture_default_str();
-  flags.add_option("--workers", config.workers, "Media threads, 1 to 63")
-      ->check(CLI::Range(1, 63))
-      ->capture_default_str();
-  flags.add_option("--console-dir", config.console_dir, "Folder of the console's files")
-      ->capture_default_str();
-  try {
-    flags.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    flags.exit(success);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "vigil-gateway: %s\n", error.what());
-    return 2;
-  }
-  if (config.media_port != 0 && config.media_port + config.workers - 1 > 65'535) {
-    std::fprintf(stderr, "vigil-gateway: --media-port %u: with %u workers it is at most %u\n",
-                 config.media_port, config.workers, 65'536 - config.workers);
-    return 2;
-  }
-  if (!IsLoopback(config.http_address)) {
-    std::fprintf(stderr,
-                 "vigil-gateway: --http-address %s: without a login only a loopback address is "
-                 "allowed\n",
-                 config.http_address.c_str());
-    return 2;
-  }
-  return -1;
 }
 
 absl::StatusOr<worker::WorkerGround> OpenGround(const Config& config, uint32_t index) {
@@ -99,22 +57,18 @@ absl::StatusOr<worker::WorkerGround> OpenGround(const Config& config, uint32_t i
   if (!poller.ok()) return poller.status();
   ground.poller = *std::move(poller);
   edge::LocalEdgeOptions options;
-  for (const std::string& text : config.media_addresses) {
+  for (const std::string& text : config.media.addresses) {
     const auto address = io::ParseIp(text);
-    if (!address) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--media-address ", text, " is no IP address"));
-    }
-    if (io::IsWildcard(*address)) {
+    if (!address || io::IsWildcard(*address)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "--media-address ", text, " stands for all addresses; clients need one to send to"));
+          "media.addresses: ", text, " is not allowed; allowed: an IP address that clients reach"));
     }
     options.addresses.push_back(*address);
   }
-  options.port = config.media_port == 0 ? 0 : static_cast<uint16_t>(config.media_port + index);
+  options.port = config.media.port == 0 ? 0 : static_cast<uint16_t>(config.media.port + index);
   absl::StatusOr<std::unique_ptr<edge::LocalEdge>> edge =
       edge::LocalEdge::Open(options, *ground.poller);
-  if (!edge.ok()) return edge.status();
+  if (!edge.ok()) return NamingKeys("media.addresses, media.port", edge.status());
   const absl::StatusOr<Epoch> claimed = (*edge)->ClaimGroup(ground.group, Epoch());
   if (!claimed.ok()) return claimed.status();
   ground.media_port = (*edge)->port();
@@ -132,36 +86,15 @@ absl::StatusOr<std::unique_ptr<worker::Node>> OpenNode(const Config& config,
   auto dtls = transport::DtlsContext::Create({.wall_seconds = ntp_seconds - 2'208'988'800});
   if (!dtls.ok()) return dtls.status();
   std::vector<worker::WorkerGround> grounds;
-  for (uint32_t i = 0; i < config.workers; ++i) {
+  for (uint32_t i = 0; i < config.node.workers; ++i) {
     absl::StatusOr<worker::WorkerGround> ground = OpenGround(config, i);
     if (!ground.ok()) return ground.status();
     grounds.push_back(*std::move(ground));
   }
   return std::make_unique<worker::Node>(
-      worker::NodeOptions{.wall_clock = wall_clock, .random = io::FillRandom}, std::move(grounds),
-      *std::move(dtls), control);
-}
-
-// Keeps one wait on the control poller pending, which is readable when a worker has something.
-void WatchControl(boost::asio::posix::stream_descriptor& descriptor, io::Poller& poller,
-                  control::MediaControl& control) {
-  descriptor.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                        [&](const boost::system::error_code& error) {
-                          if (error) return;
-                          poller.Wait(TimeDelta::Zero());
-                          control.Pump();
-                          WatchControl(descriptor, poller, control);
-                        });
-}
-
-void PrintReady(const Config& config, const control::HttpServer& http, const worker::Node& node) {
-  std::vector<std::string> media;
-  for (uint32_t i = 0; i < node.size(); ++i) {
-    media.push_back(absl::StrCat(config.media_addresses.front(), ":", node.media_port(i)));
-  }
-  std::printf("ready http=%s:%u media=%s\n", config.http_address.c_str(), http.port(),
-              absl::StrJoin(media, ",").c_str());
-  std::fflush(stdout);
+      worker::NodeOptions{
+          .wall_clock = wall_clock, .random = io::FillRandom, .packets = config.node.packets},
+      std::move(grounds), *std::move(dtls), control);
 }
 
 int Fail(const absl::Status& status) {
@@ -169,37 +102,151 @@ int Fail(const absl::Status& status) {
   return 2;
 }
 
+// Without a login nobody but this machine may come in.
+absl::Status CheckLogin(const Config& config) {
+  if (config.auth.mode != "none") return absl::OkStatus();
+  for (const auto& [key, address] : {std::pair("http.address", config.http.address),
+                                     std::pair("grpc.address", config.grpc.address)}) {
+    if (!IsLoopback(address)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(key, ": ", address,
+                       " is not allowed; allowed: a loopback address, because "
+                       "auth.mode is none"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Waits for connections to end, then ends the servers, then `context`. A second signal does not
+// wait.
+class Shutdown {
+ public:
+  Shutdown(boost::asio::io_context& context, ControlPlane& plane, uint32_t drain_seconds)
+      : context_(context), plane_(plane), seconds_(drain_seconds), timer_(context) {}
+  ~Shutdown() {
+    if (closer_.joinable()) closer_.join();
+  }
+
+  void OnSignal() {
+    if (draining_) seconds_ = 0;
+    draining_ = true;
+    LogInfo("draining", {{"seconds", absl::StrCat(seconds_)}});
+    plane_.SetDraining(true);
+    Wait();
+  }
+
+ private:
+  void Wait() {
+    if (closer_.joinable()) return;
+    if (seconds_ == 0 || plane_.media().directory().peers().empty()) return Close();
+    --seconds_;
+    timer_.expires_after(std::chrono::seconds(1));
+    timer_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) Wait();
+    });
+  }
+  void Close() {
+    closer_ = std::thread([this] {
+      plane_.CloseServers();
+      context_.stop();
+    });
+  }
+
+  boost::asio::io_context& context_;
+  ControlPlane& plane_;
+  uint32_t seconds_;
+  bool draining_ = false;
+  boost::asio::steady_timer timer_;
+  std::thread closer_;
+};
+
+void PrintReady(const Config& config, const ControlPlane& plane, const worker::Node& node,
+                const MetricsServer& metrics) {
+  std::vector<std::string> media;
+  for (uint32_t i = 0; i < node.size(); ++i) {
+    media.push_back(absl::StrCat(config.media.addresses.front(), ":", node.media_port(i)));
+  }
+  std::printf("ready http=%s:%u grpc=%s:%u media=%s metrics=%s:%u\n", config.http.address.c_str(),
+              plane.http_port(), config.grpc.address.c_str(), plane.grpc_port(),
+              absl::StrJoin(media, ",").c_str(), config.metrics.address.c_str(), metrics.port());
+  std::fflush(stdout);
+}
+
 int Run(const Config& config) {
-  auto console = control::HttpApi::ReadConsole(config.console_dir);
-  if (!console.ok()) return Fail(console.status());
+  SetUpLog(config.log.level, config.log.format);
+  if (const absl::Status login = CheckLogin(config); !login.ok()) return Fail(login);
   auto control_poller = io::Poller::Open();
   if (!control_poller.ok()) return Fail(control_poller.status());
   auto node = OpenNode(config, **control_poller);
   if (!node.ok()) return Fail(node.status());
+  (*node)->Start();
+  // This thread, and all that it starts from here on; the media threads are running.
+  setpriority(PRIO_PROCESS, 0, kControlNice);
 
   boost::asio::io_context context(1);
-  control::MediaControl media_control({.media_addresses = config.media_addresses}, **node);
-  control::HttpApi api(media_control, *std::move(console));
-  auto http = control::HttpServer::Open(
-      {.address = config.http_address, .port = config.http_port}, context,
-      [&api](const control::HttpRequest& request, control::HttpServer::Respond respond) {
-        api.Handle(request, std::move(respond));
+  auto plane = ControlPlane::Open(config, **node, **control_poller, context);
+  if (!plane.ok()) return Fail(plane.status());
+  auto metrics = MetricsServer::Open(
+      config.metrics.address, config.metrics.port,
+      {.tick_age = [&node] { return io::MonotonicNow() - (*node)->OldestTurn(); },
+       .metrics =
+           [&plane](MetricsServer::OnText done) { (*plane)->CollectMetrics(std::move(done)); }});
+  if (!metrics.ok()) return Fail(NamingKeys("metrics.address, metrics.port", metrics.status()));
+  if (config.auth.mode == "none") {
+    LogWarning("no login: whoever reaches this machine's loopback may do everything");
+  }
+  (*plane)->SetOnServing([&metrics](bool serving) { (*metrics)->SetReady(serving); });
+  (*metrics)->SetReady(true);
+  {
+    Shutdown shutdown(context, **plane, config.shutdown.drain_seconds);
+    boost::asio::signal_set signals(context, SIGTERM, SIGINT);
+    std::function<void()> wait_for_signal = [&] {
+      signals.async_wait([&](const boost::system::error_code& error, int) {
+        if (error) return;
+        shutdown.OnSignal();
+        wait_for_signal();
       });
-  if (!http.ok()) return Fail(http.status());
-
-  boost::asio::posix::stream_descriptor descriptor(context, dup((*control_poller)->fd()));
-  WatchControl(descriptor, **control_poller, media_control);
-  boost::asio::signal_set signals(context, SIGTERM, SIGINT);
-  signals.async_wait([&](const boost::system::error_code&, int) { context.stop(); });
-
-  (*node)->Start();
-  PrintReady(config, **http, **node);
-  context.run();
-  (*http)->Close();
+    };
+    wait_for_signal();
+    PrintReady(config, **plane, **node, **metrics);
+    context.run();
+  }
   (*node)->Stop();
   // Answers that will not come belong to connections of the context, which goes before the node.
   (*node)->DropWaiting();
+  LogInfo("stopped");
   return 0;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App flags{"vigil-gateway: a media gateway for contrast supervision"};
+  flags.set_version_flag("--version", VIGIL_VERSION);
+  std::string file;
+  bool print = false;
+  flags.add_option(
+      "--config", file,
+      "YAML file; every key also as environment variable VIGIL_SECTION_KEY, which wins");
+  flags.add_flag("--print-config", print, "Print the effective configuration and exit");
+  try {
+    flags.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return flags.exit(success);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "vigil-gateway: %s\n", error.what());
+    return 2;
+  }
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string name(*variable, std::strcspn(*variable, "="));
+    if (const absl::Status known = CheckVariable(name); !known.ok()) return Fail(known);
+  }
+  const absl::StatusOr<Config> config = ReadConfig(
+      file, [](const std::string& name) { return std::getenv(name.c_str()); }, VIGIL_CONSOLE_DIR);
+  if (!config.ok()) return Fail(config.status());
+  if (print) {
+    std::fputs(PrintConfig(*config).c_str(), stdout);
+    return 0;
+  }
+  return Run(*config);
 }
 
 }  // namespace
@@ -209,8 +256,12 @@ int main(int argc, char** argv) {
   // Keys live in this memory: no core file may carry them off.
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
+  // Each connection is a descriptor, and the usual soft limit is fewer than are served at a time.
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < vigil::app::kDescriptors) {
+    files.rlim_cur = std::min<rlim_t>(vigil::app::kDescriptors, files.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
   std::signal(SIGPIPE, SIG_IGN);
-  vigil::app::Config config;
-  const int code = vigil::app::ReadFlags(argc, argv, config);
-  return code >= 0 ? code : vigil::app::Run(config);
+  return vigil::app::Main(argc, argv);
 }

@@ -27,6 +27,13 @@ struct DurationHistogram {
     sum += value;
   }
 
+  DurationHistogram& operator+=(const DurationHistogram& more) {
+    for (size_t i = 0; i < buckets.size(); ++i) buckets[i] += more.buckets[i];
+    count += more.count;
+    sum += more.sum;
+    return *this;
+  }
+
   std::array<uint64_t, kEdges.size() + 1> buckets{};
   uint64_t count = 0;
   TimeDelta sum;

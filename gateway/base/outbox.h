@@ -12,12 +12,18 @@
 
 namespace vigil {
 
+// What a datagram forwards, by which its stay in the gateway is measured once it has been sent.
+struct ForwardStamp {
+  // The kernel's receive stamp of the packet that is forwarded; LongAgo when none is.
+  Timestamp received_at = Timestamp::LongAgo();
+  uint32_t ssrc = 0;  // Of the outgoing stream.
+  bool is_picture = false;
+};
+
 struct OutboundDatagram {
   ClientAddress client;
   PacketRef packet;
-  // The kernel's receive stamp of the packet this one forwards, for the dwell histogram; LongAgo
-  // when it forwards none.
-  Timestamp received_at = Timestamp::LongAgo();
+  ForwardStamp forwards;
 };
 
 // A datagram of at most this many bytes carries sound, a STUN check or RTCP, hardly ever picture:

@@ -5,13 +5,15 @@
 const CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
 
 // What went wrong, in words for the person in front of the page. `status` is the HTTP status, 0 if
-// there was no answer at all; `code` is the gateway's error code where it sent one.
+// there was no answer at all; `code` and `reason` ("not_found", "FEED_NOT_FOUND") are the API's
+// where it sent them.
 export class GatewayError extends Error {
-  constructor(message, {status = 0, code = ''} = {}) {
+  constructor(message, {status = 0, code = '', reason = ''} = {}) {
     super(message);
     this.name = 'GatewayError';
     this.status = status;
     this.code = code;
+    this.reason = reason;
   }
 }
 
@@ -123,23 +125,28 @@ export class Connection extends EventTarget {
   }
 }
 
-const REASONS = {
+const WORDS = {
   401: 'The gateway asks for a token.',
   403: 'This token does not allow it.',
   404: 'There is nothing under this name.',
   409: 'This feed is being published from another device.',
+  429: 'These were too many requests. Wait a moment.',
   503: 'The gateway is full or shutting down.',
 };
 
 async function refusal(response) {
   const text = (await response.text()).trim();
   let code = '';
-  let detail = text;
+  let reason = '';
+  let message = text;
   try {
-    ({code = '', message: detail = text} = JSON.parse(text));
+    let details = [];
+    ({code = '', message = text, details = []} = JSON.parse(text));
+    reason = details.find(({type}) => type === 'google.rpc.ErrorInfo')?.debug?.reason ?? '';
   } catch {
     // Plain text, as WHIP answers.
   }
-  const reason = REASONS[response.status] ?? `The gateway refused (${response.status}).`;
-  return new GatewayError(detail ? `${reason} ${detail}` : reason, {status: response.status, code});
+  const words = WORDS[response.status] ?? `The gateway refused (${response.status}).`;
+  return new GatewayError(message ? `${words} ${message}` : words,
+                          {status: response.status, code, reason});
 }

@@ -146,6 +146,18 @@ class Panel {
   }
 }
 
+// Names this browser, so that a reloaded page replaces its own feed, and another browser is told
+// that the feed is held. Opaque, and of no use for anything else.
+function device() {
+  let name = localStorage.getItem('device');
+  if (!name) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    name = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+    localStorage.setItem('device', name);
+  }
+  return name;
+}
+
 function token() { return document.querySelector('#token').value.trim(); }
 
 class PublishPanel extends Panel {
@@ -154,7 +166,7 @@ class PublishPanel extends Panel {
     const stream = await openDevices({picture: form.has('picture'), sound: form.has('sound')});
     const release = () => stream.getTracks().forEach((track) => track.stop());
     try {
-      const client = new WhipClient(`/whip/${name}`, {token: token()});
+      const client = new WhipClient(`/whip/${name}?device=${device()}`, {token: token()});
       await client.publish(stream, {codec: form.get('codec')});
       return {client, release, tiles: [new Tile(this.tiles, {name, stream})]};
     } catch (error) {

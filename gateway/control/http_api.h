@@ -1,19 +1,28 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "gateway/control/connect_api.h"
 #include "gateway/control/http_server.h"
-#include "gateway/control/media_control.h"
+#include "gateway/control/whip_api.h"
 
 namespace vigil::control {
 
-// The HTTP face of the control plane: WHIP (RFC 9725) and WHEP, the unary methods as
-// Connect-protocol JSON, and the files of the console. Turns requests into calls of MediaControl
-// and their results into responses; no logic of its own.
+struct HttpApiOptions {
+  // Without a login only requests to a loopback host are served (DNS rebinding), and of pages only
+  // those of a loopback host or of an origin that is named here.
+  bool loopback_only = true;
+  // Origins whose pages may call (Fetch standard, CORS); "*": all. Tokens travel in a header that
+  // no page has unless it was given one, so "*" lets nobody in.
+  std::set<std::string> cors_origins = {"*"};
+};
+
+// What is where on the HTTP port: WHIP, WHEP, the API by Connect and SSE, the console's files; and
+// what holds for all of them.
 class HttpApi {
  public:
   // A file of the console, read at start: nothing that a client sends becomes a path.
@@ -24,26 +33,27 @@ class HttpApi {
   // By name. NOT_FOUND when the folder cannot be read.
   static absl::StatusOr<std::map<std::string, File>> ReadConsole(const std::string& folder);
 
-  // `control` outlives the API.
-  HttpApi(MediaControl& control, std::map<std::string, File> console)
-      : control_(control), console_(std::move(console)) {}
+  // Both outlive this.
+  HttpApi(HttpApiOptions options, WhipApi& whip, ConnectApi& connect,
+          std::map<std::string, File> console)
+      : options_(std::move(options)),
+        whip_(whip),
+        connect_(connect),
+        console_(std::move(console)) {}
 
   void Handle(const HttpRequest& request, HttpServer::Respond respond);
 
  private:
-  void HandleWhip(const HttpRequest& request, HttpServer::Respond respond);
-  void HandleWhep(const HttpRequest& request, HttpServer::Respond respond);
-  void HandleResource(const HttpRequest& request, const std::string& resource,
-                      HttpServer::Respond respond);
-  void HandleMethod(const HttpRequest& request, HttpServer::Respond respond);
+  void Route(const HttpRequest& request, HttpServer::Respond respond);
   void HandleFile(const HttpRequest& request, const HttpServer::Respond& respond);
-  void GetStats(const HttpServer::Respond& respond);
+  // Adds what a page of another origin needs.
+  void AllowOrigin(const std::string& origin, HttpResponse& response) const;
+  HttpResponse Preflight(const std::string& path, const std::string& origin) const;
 
-  MediaControl& control_;
+  const HttpApiOptions options_;
+  WhipApi& whip_;
+  ConnectApi& connect_;
   const std::map<std::string, File> console_;
 };
-
-// The HTTP status of a control-plane error.
-unsigned HttpStatusOf(const absl::Status& status);
 
 }  // namespace vigil::control

@@ -1,18 +1,25 @@
 #include "gateway/control/http_server.h"
 
-#include <algorithm>
-#include <cctype>
 #include <chrono>
 #include <exception>
+#include <list>
+#include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "boost/asio/dispatch.hpp"
+#include "absl/time/time.h"
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/ip/tcp.hpp"
+#include "boost/asio/post.hpp"
+#include "boost/asio/ssl/stream.hpp"
+#include "boost/asio/steady_timer.hpp"
 #include "boost/beast/core.hpp"
 #include "boost/beast/http.hpp"
+#include "boost/beast/ssl.hpp"
+#include "gateway/control/http_message.h"
+#include "gateway/control/tls_context.h"
 
 namespace vigil::control {
 namespace {
@@ -20,239 +27,457 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
+namespace ssl = boost::asio::ssl;
 using tcp = boost::asio::ip::tcp;
 
-// How long a client may take to send a request, or to take a response. A slow one costs a
-// connection, never a thread.
-constexpr std::chrono::seconds kTimeout{20};
+// How long a client may take for one request, from its first byte's turn to its last. A slow one
+// costs a connection, never a thread.
+constexpr std::chrono::seconds kReadTimeout{10};
+// How long a client may take to read a response, or one part of a stream.
+constexpr std::chrono::seconds kWriteTimeout{20};
+constexpr std::chrono::seconds kHandshakeTimeout{10};
+// For how long, and how much, is read of a client that was answered before it had said all.
+constexpr std::chrono::seconds kLingerTimeout{2};
+constexpr size_t kMaxLinger = 32 * 1024 * 1024;
+constexpr size_t kLingerPart = 16 * 1024;
+// What the kernel keeps for a client that does not read. Left alone it grows to megabytes for each.
+constexpr int kSendBuffer = 128 * 1024;
+constexpr std::chrono::seconds kCertificateInterval{2};
+constexpr size_t kMaxHeader = 24 * 1024;  // A token of 8 KiB, and what proxies add.
 
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+class AnyConnection {
+ public:
+  virtual ~AnyConnection() = default;
+  virtual void End() = 0;
+};
+// Whoever has been idle for longest comes first.
+using IdleConnections = std::list<AnyConnection*>;
+
+struct Address {
+  size_t connections = 0;
+  IdleConnections idle;
+};
+
+// RFC 9110, 5.6.7: in English, whatever the locale.
+std::string HttpDate(int64_t unix_seconds) {
+  const absl::Time time = absl::FromUnixSeconds(unix_seconds);
+  return absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", time, absl::UTCTimeZone());
 }
 
-// RFC 3986, 2.1. A malformed escape stays as it is.
-std::string PercentDecode(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 &&
-        HexDigit(text[i + 2]) >= 0) {
-      out.push_back(static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2])));
-      i += 2;
-    } else {
-      out.push_back(text[i]);
-    }
-  }
-  return out;
-}
-
-std::vector<std::pair<std::string, std::string>> ParseQuery(std::string_view query) {
-  std::vector<std::pair<std::string, std::string>> out;
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    const std::string_view item = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const size_t equals = std::min(item.find('='), item.size());
-    out.emplace_back(PercentDecode(item.substr(0, equals)),
-                     PercentDecode(item.substr(std::min(equals + 1, item.size()))));
-  }
-  return out;
-}
-
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return out;
-}
-
-// Nothing of a path that has control characters, encoded ones too, or that is no path.
-std::optional<HttpRequest> Read(const http::request<http::string_body>& message) {
-  HttpRequest request;
-  request.method = std::string(message.method_string());
-  const std::string_view target(message.target().data(), message.target().size());
-  const size_t question = std::min(target.find('?'), target.size());
-  request.path = PercentDecode(target.substr(0, question));
-  request.query = ParseQuery(target.substr(std::min(question + 1, target.size())));
-  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-  if (!request.path.starts_with('/') ||
-      std::any_of(request.path.begin(), request.path.end(), is_control)) {
-    return std::nullopt;
-  }
-  const beast::string_view host = message[http::field::host];
-  request.host = Lower({host.data(), host.size()});
-  const beast::string_view type = message[http::field::content_type];
-  request.content_type = Lower({type.data(), std::min(type.find(';'), type.size())});
-  while (request.content_type.ends_with(' ')) request.content_type.pop_back();
-  request.body = message.body();
-  return request;
-}
+// What all connections of a server share; lives as long as any of them.
+struct Shared {
+  HttpServerOptions options;
+  HttpServer::Handler handler;
+  HttpCounters counters;
+  std::map<std::string, Address> by_address;
+  // Those that have no request under way, one that has begun to say its request included.
+  IdleConnections idle;
+  std::set<AnyConnection*> streaming;
+  bool closing = false;
+};
 
 // One client connection. Keeps itself alive while an operation is under way.
-class Connection : public std::enable_shared_from_this<Connection> {
+template <typename Stream>
+class Connection final : public AnyConnection,
+                         public std::enable_shared_from_this<Connection<Stream>> {
  public:
-  Connection(tcp::socket socket, const HttpServerOptions& options,
-             const HttpServer::Handler& handler, std::shared_ptr<size_t> live)
-      : stream_(std::move(socket)), options_(options), handler_(handler), live_(std::move(live)) {
-    ++*live_;
+  Connection(Stream stream, std::string address, std::shared_ptr<Shared> shared)
+      : stream_(std::move(stream)), address_(std::move(address)), shared_(std::move(shared)) {
+    ++shared_->counters.connections;
+    ++shared_->by_address[address_].connections;
   }
-  ~Connection() { --*live_; }
+  ~Connection() override {
+    LeaveIdle();
+    shared_->streaming.erase(this);
+    --shared_->counters.connections;
+    const auto own = shared_->by_address.find(address_);
+    if (--own->second.connections == 0) shared_->by_address.erase(own);
+  }
 
-  void ReadRequest() {
-    parser_.emplace();
-    parser_->body_limit(options_.max_body);
-    parser_->header_limit(16 * 1024);
-    stream_.expires_after(kTimeout);
-    http::async_read(
-        stream_, buffer_, *parser_,
-        [self = shared_from_this()](beast::error_code error, size_t) { self->OnRead(error); });
+  void Start() {
+    if constexpr (std::is_same_v<Stream, beast::tcp_stream>) {
+      ReadRequest();
+    } else {
+      EnterIdle();
+      lowest().expires_after(kHandshakeTimeout);
+      stream_.async_handshake(ssl::stream_base::server,
+                              [self = this->shared_from_this()](beast::error_code error) {
+                                if (!error) return self->ReadRequest();
+                                ++self->shared_->counters.tls_failures;
+                              });
+    }
+  }
+
+  void End() override {
+    LeaveIdle();
+    shared_->streaming.erase(this);
+    lowest().close();
   }
 
  private:
+  beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
+
+  void EnterIdle() {
+    LeaveIdle();
+    IdleConnections& own = shared_->by_address[address_].idle;
+    idle_ = IdlePlace{shared_->idle.insert(shared_->idle.end(), this), own.insert(own.end(), this)};
+  }
+  void LeaveIdle() {
+    if (!idle_) return;
+    shared_->idle.erase(idle_->among_all);
+    shared_->by_address[address_].idle.erase(idle_->of_address);
+    idle_.reset();
+  }
+
+  void ReadRequest() {
+    if (shared_->closing) return Shut();
+    EnterIdle();
+    parser_.emplace();
+    parser_->body_limit(shared_->options.max_body);
+    parser_->header_limit(kMaxHeader);
+    lowest().expires_after(kReadTimeout);
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = this->shared_from_this()](beast::error_code error, size_t) {
+                       self->OnRead(error);
+                     });
+  }
+
   void OnRead(beast::error_code error) {
+    LeaveIdle();
     if (error == http::error::body_limit) {
       return Write(
           {.status = 413,
            .content_type = "text/plain",
-           .body = absl::StrCat("the body is longer than ", options_.max_body, " bytes\n")},
+           .body = absl::StrCat("the body is longer than ", shared_->options.max_body, " bytes\n")},
           false);
     }
     if (error == http::error::header_limit) return Write({.status = 431}, false);
-    if (error == http::error::end_of_stream || error == asio::error::operation_aborted ||
-        error == beast::error::timeout || error == asio::error::connection_reset) {
-      return Shut();
+    // What is no HTTP is told so; whoever is gone or late is not told anything.
+    if (error && error.category() == http::make_error_code(http::error::end_of_stream).category() &&
+        error != http::error::end_of_stream && error != http::error::partial_message) {
+      return Write({.status = 400}, false);
     }
-    if (error) return Write({.status = 400}, false);
+    if (error) return Shut();
+    ++shared_->counters.requests;
     const http::request<http::string_body> message = parser_->release();
-    const bool keep_alive = message.keep_alive();
-    const std::optional<HttpRequest> request = Read(message);
+    const bool keep_alive = message.keep_alive() && !shared_->closing;
+    std::optional<HttpRequest> request = ReadHttp(message);
     if (!request) {
       return Write({.status = 400, .content_type = "text/plain", .body = "not a path\n"}, false);
     }
-    stream_.expires_never();
+    request->client_ip = address_;
+    lowest().expires_never();
     Handle(*request, keep_alive);
   }
 
   // Our own code does not throw, but what it stands on may: a request is not to end the process.
   void Handle(const HttpRequest& request, bool keep_alive) {
     const auto answered = std::make_shared<bool>(false);
-    const auto respond = [self = shared_from_this(), keep_alive, answered](HttpResponse response) {
+    const bool head = request.method == "HEAD";
+    const auto respond = [self = this->shared_from_this(), keep_alive, head,
+                          answered](HttpResponse response) {
       if (std::exchange(*answered, true)) return;
+      if (head) response.body.clear();
       self->Write(std::move(response), keep_alive);
     };
     try {
-      handler_(request, respond);
+      shared_->handler(request, respond);
     } catch (const std::exception&) {
       respond({.status = 500, .content_type = "text/plain", .body = "a defect of the gateway\n"});
     }
   }
 
-  void Write(HttpResponse response, bool keep_alive) {
-    response_ = {};
-    response_.result(response.status);
-    response_.version(11);
-    response_.keep_alive(keep_alive);
-    for (const auto& [name, value] : response.headers) response_.set(name, value);
+  template <typename Body>
+  void FillHead(const HttpResponse& response, bool keep_alive, http::response<Body>& out) {
+    out.result(response.status);
+    out.version(11);
+    out.keep_alive(keep_alive);
+    for (const auto& [name, value] : response.headers) out.insert(name, value);
     if (!response.content_type.empty()) {
-      response_.set(http::field::content_type, response.content_type);
+      out.set(http::field::content_type, response.content_type);
     }
-    response_.set("X-Content-Type-Options", "nosniff");
+    out.set("X-Content-Type-Options", "nosniff");
+    if (shared_->options.unix_seconds) {
+      out.set(http::field::date, HttpDate(shared_->options.unix_seconds()));
+    }
+  }
+
+  void Write(HttpResponse response, bool keep_alive) {
+    if (response.stream) return WriteStream(std::move(response));
+    response_ = {};
+    FillHead(response, keep_alive, response_);
     response_.body() = std::move(response.body);
     response_.prepare_payload();
-    stream_.expires_after(kTimeout);
-    http::async_write(stream_, response_,
-                      [self = shared_from_this(), keep_alive](beast::error_code error, size_t) {
-                        if (error || !keep_alive) return self->Shut();
-                        self->ReadRequest();
+    // RFC 9110, 8.6.
+    if (response.status == 204) response_.erase(http::field::content_length);
+    lowest().expires_after(kWriteTimeout);
+    http::async_write(
+        stream_, response_,
+        [self = this->shared_from_this(), keep_alive](beast::error_code error, size_t) {
+          if (error || !keep_alive) return self->Shut();
+          self->ReadRequest();
+        });
+  }
+
+  // ---- A body of parts: chunked (RFC 9112, 7.1). ----
+
+  void WriteStream(HttpResponse response) {
+    stream_head_ = {};
+    FillHead(response, false, stream_head_);
+    stream_head_.chunked(true);
+    // Weak: the body, which belongs to this connection, holds what wakes it.
+    std::weak_ptr<Connection> weak = this->weak_from_this();
+    body_ = response.stream([weak, executor = stream_.get_executor()] {
+      asio::post(executor, [weak] {
+        if (const auto self = weak.lock()) self->PullPart();
+      });
+    });
+    shared_->streaming.insert(this);
+    writing_ = true;
+    serializer_.emplace(stream_head_);
+    lowest().expires_after(kWriteTimeout);
+    http::async_write_header(stream_, *serializer_,
+                             [self = this->shared_from_this()](beast::error_code error, size_t) {
+                               if (!error) self->WatchForEnd();
+                               self->OnPartWritten(error);
+                             });
+  }
+
+  // A client that streams says nothing more; when it does, or is gone, the stream is over. It may
+  // say nothing for ever: an operation keeps the time limit that it began with.
+  void WatchForEnd() {
+    lowest().expires_never();
+    stream_.async_read_some(asio::buffer(&unexpected_, 1),
+                            [self = this->shared_from_this()](beast::error_code, size_t) {
+                              self->body_.reset();
+                              self->lowest().close();
+                            });
+  }
+
+  void PullPart() {
+    if (body_ == nullptr || writing_) return;
+    std::string part;
+    switch (body_->Pull(part)) {
+      case HttpBody::Next::kWait:
+        return;
+      case HttpBody::Next::kEnd:
+        body_.reset();
+        chunk_ = "0\r\n\r\n";
+        break;
+      case HttpBody::Next::kPart:
+        chunk_ = absl::StrCat(absl::Hex(part.size()), "\r\n", part, "\r\n");
+        break;
+    }
+    writing_ = true;
+    lowest().expires_after(kWriteTimeout);
+    asio::async_write(stream_, asio::buffer(chunk_),
+                      [self = this->shared_from_this()](beast::error_code error, size_t) {
+                        self->OnPartWritten(error);
                       });
   }
 
-  void Shut() {
-    beast::error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  void OnPartWritten(beast::error_code error) {
+    writing_ = false;
+    if (error || body_ == nullptr) {
+      body_.reset();
+      return Shut();
+    }
+    PullPart();
   }
 
-  beast::tcp_stream stream_;
-  const HttpServerOptions options_;
-  const HttpServer::Handler handler_;
-  const std::shared_ptr<size_t> live_;
+  void Shut() {
+    // A stream's end has been said in it, and its client has nothing to say.
+    if (serializer_) return End();
+    EnterIdle();
+    if constexpr (std::is_same_v<Stream, beast::tcp_stream>) {
+      beast::error_code ignored;
+      stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+      Linger();
+    } else {
+      lowest().expires_after(kHandshakeTimeout);
+      stream_.async_shutdown(
+          [self = this->shared_from_this()](beast::error_code) { self->Linger(); });
+    }
+  }
+
+  // RFC 9112, 9.6: closing while bytes come in resets the connection, and the client may lose the
+  // answer that it was sent.
+  void Linger() {
+    lowest().expires_after(kLingerTimeout);
+    linger_.resize(kLingerPart);
+    ReadOn();
+  }
+  void ReadOn() {
+    lowest().async_read_some(asio::buffer(linger_), [self = this->shared_from_this()](
+                                                        beast::error_code error, size_t size) {
+      self->lingered_ += size;
+      if (!error && self->lingered_ < kMaxLinger) self->ReadOn();
+    });
+  }
+
+  struct IdlePlace {
+    IdleConnections::iterator among_all;
+    IdleConnections::iterator of_address;
+  };
+
+  Stream stream_;
+  const std::string address_;
+  const std::shared_ptr<Shared> shared_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   http::response<http::string_body> response_;
+  std::optional<IdlePlace> idle_;
+  std::string linger_;
+  size_t lingered_ = 0;
+
+  http::response<http::empty_body> stream_head_;
+  std::optional<http::response_serializer<http::empty_body>> serializer_;
+  std::unique_ptr<HttpBody> body_;
+  std::string chunk_;
+  bool writing_ = false;
+  char unexpected_ = 0;
 };
 
 class BeastServer final : public HttpServer {
  public:
   BeastServer(const HttpServerOptions& options, asio::io_context& context, Handler handler)
-      : options_(options), acceptor_(context), retry_(context), handler_(std::move(handler)) {}
+      : acceptor_(context),
+        retry_(context),
+        certificate_timer_(context),
+        tls_(options.tls),
+        shared_(std::make_shared<Shared>()) {
+    shared_->options = options;
+    shared_->handler = std::move(handler);
+  }
 
   absl::Status Listen() {
+    const HttpServerOptions& options = shared_->options;
     beast::error_code error;
-    const auto address = asio::ip::make_address(options_.address, error);
+    const auto address = asio::ip::make_address(options.address, error);
     if (error) {
-      return absl::InvalidArgumentError(absl::StrCat(options_.address, " is no IP address"));
+      return absl::InvalidArgumentError(absl::StrCat(options.address, " is no IP address"));
     }
-    const tcp::endpoint endpoint(address, options_.port);
+    if (options.tls.enabled()) {
+      const absl::Status read = ReloadCertificate();
+      if (!read.ok()) return read;
+      WatchCertificate();
+    }
+    const tcp::endpoint endpoint(address, options.port);
     acceptor_.open(endpoint.protocol(), error);
     if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
     if (!error) acceptor_.bind(endpoint, error);
     if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
     if (error) {
-      return absl::AlreadyExistsError(absl::StrCat("cannot listen on ", options_.address, ":",
-                                                   options_.port, ": ", error.message()));
+      return absl::AlreadyExistsError(absl::StrCat("cannot listen on ", options.address, ":",
+                                                   options.port, ": ", error.message()));
     }
     Accept();
     return absl::OkStatus();
   }
 
   uint16_t port() const override { return acceptor_.local_endpoint().port(); }
+  const HttpCounters& counters() const override { return shared_->counters; }
 
   void Close() override {
     beast::error_code ignored;
     acceptor_.close(ignored);
     retry_.cancel();
+    certificate_timer_.cancel();
+    shared_->closing = true;
+    while (!shared_->idle.empty()) shared_->idle.front()->End();
+    while (!shared_->streaming.empty()) (*shared_->streaming.begin())->End();
   }
 
  private:
   void Accept() {
     acceptor_.async_accept([this](beast::error_code error, tcp::socket socket) {
       if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
-      if (!error) {
-        std::make_shared<Connection>(std::move(socket), options_, handler_, live_)->ReadRequest();
+      // Out of descriptors: the kernel's queue holds the others for a moment.
+      if (error) {
+        Shed(shared_->idle);
+        return AcceptLater();
       }
-      // Out of descriptors, or at the limit: the kernel's queue holds the others for a moment.
-      if (error || *live_ >= options_.max_connections) return AcceptLater();
+      ++shared_->counters.accepted;
+      Serve(std::move(socket));
       Accept();
     });
+  }
+
+  void Serve(tcp::socket socket) {
+    beast::error_code error;
+    const auto endpoint = socket.remote_endpoint(error);
+    if (error) return;
+    std::string address = endpoint.address().to_string();
+    if (!MakeRoom(address)) {
+      ++shared_->counters.shed;
+      return;
+    }
+    socket.set_option(tcp::no_delay(true), error);
+    socket.set_option(asio::socket_base::send_buffer_size(kSendBuffer), error);
+    if (shared_->options.tls.enabled()) {
+      using Tls = beast::ssl_stream<beast::tcp_stream>;
+      // The context lives on with the SSL object, which counts references to it.
+      Begin<Tls>(Tls(beast::tcp_stream(std::move(socket)), *tls_.current()), std::move(address));
+    } else {
+      Begin<beast::tcp_stream>(beast::tcp_stream(std::move(socket)), std::move(address));
+    }
+  }
+
+  template <typename Stream>
+  void Begin(Stream stream, std::string address) {
+    std::make_shared<Connection<Stream>>(std::move(stream), std::move(address), shared_)->Start();
+  }
+
+  // At its bound an address makes room itself, so that whoever fills it meets its own connections.
+  bool MakeRoom(const std::string& address) {
+    const auto own = shared_->by_address.find(address);
+    if (own != shared_->by_address.end() &&
+        own->second.connections >= shared_->options.max_connections_per_address) {
+      return Shed(own->second.idle);
+    }
+    return shared_->counters.connections < shared_->options.max_connections || Shed(shared_->idle);
+  }
+
+  bool Shed(const IdleConnections& idle) {
+    if (idle.empty()) return false;
+    idle.front()->End();
+    ++shared_->counters.shed;
+    return true;
   }
 
   void AcceptLater() {
     retry_.expires_after(std::chrono::milliseconds(100));
     retry_.async_wait([this](beast::error_code error) {
-      if (error) return;
-      if (*live_ >= options_.max_connections) return AcceptLater();
-      Accept();
+      if (!error) Accept();
     });
   }
 
-  const HttpServerOptions options_;
+  absl::Status ReloadCertificate() {
+    const absl::Status read = tls_.Reload();
+    shared_->counters.certificate_expires_unix_seconds = tls_.expires_unix_seconds();
+    return read;
+  }
+
+  void WatchCertificate() {
+    certificate_timer_.expires_after(kCertificateInterval);
+    certificate_timer_.async_wait([this](beast::error_code error) {
+      if (error) return;
+      // A file that is being written is read whole the next time.
+      const auto before = tls_.current();
+      const absl::Status read = ReloadCertificate();
+      if (!read.ok() || tls_.current() != before) shared_->options.on_certificate(read);
+      WatchCertificate();
+    });
+  }
+
   tcp::acceptor acceptor_;
   asio::steady_timer retry_;
-  const Handler handler_;
-  // Connections outlive the server while their last response is under way.
-  const std::shared_ptr<size_t> live_ = std::make_shared<size_t>(0);
+  asio::steady_timer certificate_timer_;
+  TlsContext tls_;
+  const std::shared_ptr<Shared> shared_;
 };
 
 }  // namespace
-
-std::string_view HttpRequest::QueryValue(std::string_view name) const {
-  for (const auto& [key, value] : query) {
-    if (key == name) return value;
-  }
-  return {};
-}
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Open(const HttpServerOptions& options,
                                                              asio::io_context& context,

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/control/api_error.h"
 #include "gateway/sdp/session_description.h"
 
 namespace vigil::control {
@@ -31,10 +32,67 @@ sfu::TransportDescription TransportOf(const worker::IceSecrets& secrets,
           .fingerprint = remote.fingerprint.digest};
 }
 
+// How long a publisher may be silent and still count as healthy. A camera sends some thirty times a
+// second and sound fifty; less would let another device in during a hiccup, more makes a replaced
+// appliance wait.
+constexpr TimeDelta kHealthySilence = TimeDelta::Seconds(3);
+
+absl::Status NoPeer() { return ApiError(v1::ERROR_REASON_PEER_NOT_FOUND, "peer: not found"); }
+
+absl::Status NoFeed(const worker::FeedName& feed) {
+  return ApiError(v1::ERROR_REASON_FEED_NOT_FOUND,
+                  absl::StrCat("feed ", feed.ToString(), " is not being published"),
+                  {{"feed", feed.ToString()}});
+}
+
+v1::PeerCloseReason ReasonOf(sfu::CloseReason reason) {
+  switch (reason) {
+    case sfu::CloseReason::kRequested:
+      return v1::PEER_CLOSE_REASON_REQUESTED;
+    case sfu::CloseReason::kConsentExpired:
+      return v1::PEER_CLOSE_REASON_CONSENT_EXPIRED;
+    case sfu::CloseReason::kDtlsClosed:
+      return v1::PEER_CLOSE_REASON_DTLS_CLOSED;
+    case sfu::CloseReason::kDtlsFailed:
+      return v1::PEER_CLOSE_REASON_DTLS_FAILED;
+    case sfu::CloseReason::kConnectTimeout:
+      return v1::PEER_CLOSE_REASON_CONNECT_TIMEOUT;
+  }
+  return v1::PEER_CLOSE_REASON_UNSPECIFIED;
+}
+
+absl::Status SdpError(const absl::Status& status) {
+  // An offer that can be read but not answered: no common codec (RFC 9725 asks for 406).
+  if (status.code() == absl::StatusCode::kFailedPrecondition) {
+    return ApiError(v1::ERROR_REASON_SDP_UNANSWERABLE, std::string(status.message()));
+  }
+  if (status.code() == absl::StatusCode::kOutOfRange) {
+    return ApiError(v1::ERROR_REASON_SDP_UNPROCESSABLE, std::string(status.message()));
+  }
+  return ApiError(v1::ERROR_REASON_SDP_INVALID, std::string(status.message()),
+                  {{"field", "sdp_offer"}});
+}
+
+// What the core says of ids is turned into what the caller knows: its ids count all sites' peers.
+absl::Status FromWorker(const absl::Status& status) {
+  if (status.code() == absl::StatusCode::kResourceExhausted) {
+    return ApiError(v1::ERROR_REASON_WORKER_BUSY, "the media worker is busy");
+  }
+  if (status.code() == absl::StatusCode::kNotFound) return NoPeer();
+  return status;
+}
+
 }  // namespace
 
-MediaControl::MediaControl(MediaControlOptions options, worker::Node& node)
-    : options_(std::move(options)), node_(node), directory_(node.size()) {}
+MediaControl::MediaControl(MediaControlOptions options, worker::Node& node, SiteTable& sites,
+                           ControlClock clock, MediaEvents& events)
+    : options_(std::move(options)),
+      node_(node),
+      clock_(std::move(clock)),
+      events_(events),
+      sites_(sites),
+      messages_(sites_, clock_),
+      directory_(node.size()) {}
 
 uint32_t MediaControl::NewSsrc() {
   // Zero means none, and all ones looks like a mistake in every tool.
@@ -71,7 +129,7 @@ absl::StatusOr<sdp::Answer> MediaControl::Answer(sdp::Role role, uint32_t worker
                                                  const std::string& offer,
                                                  worker::IceSecrets& secrets) {
   const absl::StatusOr<sdp::SessionDescription> parsed = sdp::Parse(offer);
-  if (!parsed.ok()) return parsed.status();
+  if (!parsed.ok()) return SdpError(parsed.status());
   secrets = node_.MakeIceSecrets(worker);
   sdp::AnswerOptions options;
   options.role = role;
@@ -90,7 +148,9 @@ absl::StatusOr<sdp::Answer> MediaControl::Answer(sdp::Role role, uint32_t worker
   }
   options.local_ssrc = NewSsrc();
   options.cname = absl::StrCat(absl::Hex(node_.Random64(), absl::kZeroPad16));
-  return sdp::MakeAnswer(*parsed, options);
+  absl::StatusOr<sdp::Answer> answer = sdp::MakeAnswer(*parsed, options);
+  if (!answer.ok()) return SdpError(answer.status());
+  return answer;
 }
 
 absl::StatusOr<MediaControl::Plan> MediaControl::MakePlan(sdp::Role role, SiteId site,
@@ -99,8 +159,8 @@ absl::StatusOr<MediaControl::Plan> MediaControl::MakePlan(sdp::Role role, SiteId
   const uint32_t worker = directory_.ReserveWorker();
   worker::IceSecrets secrets;
   const absl::Status room = node_.CheckRoom(worker);
-  absl::StatusOr<sdp::Answer> answer =
-      room.ok() ? Answer(role, worker, offer, secrets) : absl::StatusOr<sdp::Answer>(room);
+  absl::StatusOr<sdp::Answer> answer = room.ok() ? Answer(role, worker, offer, secrets)
+                                                 : absl::StatusOr<sdp::Answer>(FromWorker(room));
   if (!answer.ok()) {
     directory_.ReleaseWorker(worker);
     return answer.status();
@@ -117,28 +177,98 @@ absl::StatusOr<MediaControl::Plan> MediaControl::MakePlan(sdp::Role role, SiteId
                  .site = site,
                  .participant = participant,
                  .resource = NewResource(),
+                 .etag = secrets.ufrag,
+                 .remote_ufrag = plan.command.transport.remote_ufrag,
+                 .created_at = clock_.now(),
                  .worker = worker};
   for (const rtp::SendTrack& track : plan.command.media.send) {
-    plan.record.slots.push_back({.kind = track.kind});
+    plan.record.slots.push_back({.kind = track.kind, .mid = track.mid});
   }
   return plan;
 }
 
+absl::Status MediaControl::CheckNew(SiteId site, const std::string& participant) const {
+  if (draining_) {
+    return WithRetryDelay(
+        ApiError(v1::ERROR_REASON_DRAINING, "the node is draining: use another one"), 1);
+  }
+  if (directory_.PeersOf({site, participant}) < options_.peers_per_participant) {
+    return absl::OkStatus();
+  }
+  return ApiError(v1::ERROR_REASON_QUOTA_EXCEEDED,
+                  absl::StrCat("participant ", participant, " has its ",
+                               options_.peers_per_participant, " connections"),
+                  {{"limit", "peers_per_participant"}});
+}
+
 void MediaControl::Publish(const PublishRequest& request, OnCreated done) {
+  const absl::StatusOr<SiteId> site = sites_.Make(request.site);
+  if (!site.ok()) return done(site.status());
+  const absl::Status fresh = CheckNew(*site, request.feed.participant);
+  if (!fresh.ok()) return done(fresh);
+  const worker::FeedKey key{*site, request.feed};
+  CheckDevice(request, key, [this, request, key, done](const absl::Status& status) {
+    if (!status.ok()) return done(status);
+    PublishNow(request, key, done);
+  });
+}
+
+// OK unless another device publishes the feed and is healthy.
+void MediaControl::CheckDevice(const PublishRequest& request, const worker::FeedKey& key,
+                               OnDone done) {
+  const absl::Status held =
+      ApiError(v1::ERROR_REASON_FEED_HELD,
+               absl::StrCat("feed ", request.feed.ToString(), " is published by another device"),
+               {{"feed", request.feed.ToString()}});
+  const auto on_its_way = publishing_.find(key);
+  if (on_its_way != publishing_.end() && on_its_way->second != request.device) return done(held);
+  const worker::FeedRecord* holder = directory_.FindFeed(key);
+  if (holder == nullptr) return done(absl::OkStatus());
+  const worker::PeerRecord* peer = directory_.FindPeer(holder->publisher);
+  if (peer->device == request.device) return done(absl::OkStatus());
+  // One that has just been made is taken for healthy until it has had the time to connect and send.
+  if (clock_.now() - peer->created_at < kHealthySilence) return done(held);
+  const worker::ReportScope scope{.peers = worker::ReportScope::Peers::kSome, .some = {peer->id}};
+  node_.Post(peer->worker, worker::ReportRequest{scope},
+             [this, held, done = std::move(done)](worker::Answer& answer) {
+               const auto& peers = answer.report->worker.peers;
+               const bool healthy =
+                   !peers.empty() && clock_.now() - peers.front().heard_at < kHealthySilence;
+               done(healthy ? held : absl::OkStatus());
+             });
+}
+
+void MediaControl::PublishNow(const PublishRequest& request, const worker::FeedKey& key,
+                              OnCreated done) {
   absl::StatusOr<Plan> plan =
-      MakePlan(sdp::Role::kPublish, request.site, request.feed.participant, request.offer);
+      MakePlan(sdp::Role::kPublish, key.site, request.feed.participant, request.offer);
   if (!plan.ok()) return done(plan.status());
   plan->command.publishes = directory_.NextFeedId();
   plan->record.feed = plan->command.publishes;
   plan->record.publishes = request.feed;
-  Create(*std::move(plan), std::move(done));
+  plan->record.device = request.device;
+  publishing_[key] = request.device;
+  Create(*std::move(plan), [this, key, done](absl::StatusOr<CreatedPeer> created) {
+    publishing_.erase(key);
+    done(std::move(created));
+  });
 }
 
 void MediaControl::Play(const PlayRequest& request, OnCreated done) {
-  absl::StatusOr<Plan> plan =
-      MakePlan(sdp::Role::kPlay, request.site, request.participant, request.offer);
+  const absl::StatusOr<SiteId> site = sites_.Make(request.site);
+  if (!site.ok()) return done(site.status());
+  const absl::Status fresh = CheckNew(*site, request.participant);
+  if (!fresh.ok()) return done(fresh);
+  std::vector<worker::FeedKey> feeds;
+  for (const SiteFeed& feed : request.feeds) {
+    const absl::StatusOr<SiteId> from = sites_.Make(feed.site);
+    if (!from.ok()) return done(from.status());
+    feeds.push_back({*from, feed.feed});
+  }
+  absl::StatusOr<Plan> plan = MakePlan(sdp::Role::kPlay, *site, request.participant, request.offer);
   if (!plan.ok()) return done(plan.status());
-  plan->feeds = request.feeds;
+  plan->record.device = request.device;
+  plan->feeds = std::move(feeds);
   Create(*std::move(plan), std::move(done));
 }
 
@@ -150,7 +280,7 @@ void MediaControl::Create(Plan plan, OnCreated done) {
   node_.Post(worker, sfu::Command(command), [this, shared, worker, done](worker::Answer& answer) {
     if (answer.status.ok()) return OnApplied(std::move(*shared), done);
     directory_.ReleaseWorker(worker);
-    done(answer.status);
+    done(FromWorker(answer.status));
   });
 }
 
@@ -159,31 +289,36 @@ void MediaControl::OnApplied(Plan plan, const OnCreated& done) {
   for (const rtp::ReceiveTrack& track : plan.command.media.receive) {
     layers = std::max(layers, static_cast<uint8_t>(track.rids.size()));
   }
-  CreatedPeer created{.resource = plan.record.resource,
+  CreatedPeer created{.id = plan.record.id,
+                      .resource = plan.record.resource,
                       .answer = std::move(plan.answer),
-                      .etag = plan.command.transport.local_ufrag};
-  const PeerId peer = plan.record.id;
+                      .etag = plan.record.etag};
   std::vector<worker::Posting> postings =
       directory_.AddPeer(std::move(plan.record), plan.command.media, layers);
-  const std::vector<worker::Posting> assigned = AssignFirst(peer, plan.feeds);
+  const std::vector<worker::Posting> assigned = AssignFirst(created.id, plan.feeds);
   postings.insert(postings.end(), assigned.begin(), assigned.end());
+  const worker::PeerRecord& peer = *directory_.FindPeer(created.id);
+  v1::MediaEvent event;
+  event.mutable_peer_opened()->set_participant(peer.participant);
+  *event.mutable_peer_opened()->mutable_peer() = messages_.Peer(peer);
+  events_.OnChange(peer.site, std::move(event));
+  if (peer.publishes) TellHolder({peer.site, *peer.publishes}, peer.feed);
   if (postings.empty()) return done(std::move(created));
   // A feed without sound leaves its sound slot empty; that is no failure of the whole request.
   PostAll(std::move(postings), [done, created](const absl::Status&) { done(created); });
 }
 
 std::vector<worker::Posting> MediaControl::AssignFirst(PeerId peer,
-                                                       const std::vector<worker::FeedName>& feeds) {
+                                                       const std::vector<worker::FeedKey>& feeds) {
   std::vector<worker::Posting> postings;
   const worker::PeerRecord& record = *directory_.FindPeer(peer);
   std::array<size_t, 2> next{};
   for (uint32_t slot = 0; slot < record.slots.size(); ++slot) {
     const size_t n = next[static_cast<size_t>(record.slots[slot].kind)]++;
     if (n >= feeds.size()) continue;
-    const worker::FeedKey key{record.site, feeds[n]};
-    const auto assigned = directory_.Assign(peer, slot, key);
+    const auto assigned = directory_.Assign(peer, slot, feeds[n]);
     if (!assigned.ok()) {
-      directory_.Expect(peer, slot, key);
+      directory_.Expect(peer, slot, feeds[n]);
       continue;
     }
     postings.insert(postings.end(), assigned->postings.begin(), assigned->postings.end());
@@ -191,51 +326,145 @@ std::vector<worker::Posting> MediaControl::AssignFirst(PeerId peer,
   return postings;
 }
 
-void MediaControl::Close(const std::string& resource, OnDone done) {
-  const worker::PeerRecord* peer = directory_.FindResource(resource);
-  if (peer == nullptr)
-    return done(absl::NotFoundError(absl::StrCat("peer ", resource, " not found")));
-  const PeerId id = peer->id;
-  std::vector<worker::Posting> postings = {{peer->worker, sfu::ClosePeer{id}}};
-  const std::vector<worker::Posting> rest = directory_.RemovePeer(id);
-  postings.insert(postings.begin(), rest.begin(), rest.end());
-  PostAll(std::move(postings), std::move(done));
+// If this publication holds the name now, everybody is told that the feed is there.
+void MediaControl::TellHolder(const worker::FeedKey& key, FeedId publication) {
+  const worker::FeedRecord* holder = directory_.FindFeed(key);
+  if (holder == nullptr || holder->id != publication) return;
+  v1::MediaEvent event;
+  *event.mutable_feed_published()->mutable_feed() = messages_.Feed(*holder);
+  events_.OnChange(key.site, std::move(event));
 }
 
-void MediaControl::Assign(const std::string& resource, uint32_t slot,
-                          const std::optional<worker::FeedName>& feed, OnDone done) {
-  const worker::PeerRecord* peer = directory_.FindResource(resource);
-  if (peer == nullptr)
-    return done(absl::NotFoundError(absl::StrCat("peer ", resource, " not found")));
+void MediaControl::Close(PeerId id, OnDone done) {
+  const worker::PeerRecord* peer = directory_.FindPeer(id);
+  if (peer == nullptr) return done(NoPeer());
+  const uint32_t worker = peer->worker;
+  Remove(id, v1::PEER_CLOSE_REASON_REQUESTED);
+  PostAll({{worker, sfu::ClosePeer{id}}},
+          [done](const absl::Status& status) { done(FromWorker(status)); });
+}
+
+absl::StatusOr<const worker::PeerRecord*> MediaControl::FindSlot(PeerId id, uint32_t slot) const {
+  const worker::PeerRecord* peer = directory_.FindPeer(id);
+  if (peer == nullptr) return NoPeer();
+  if (slot >= peer->slots.size()) {
+    return ApiError(
+        v1::ERROR_REASON_SLOT_NOT_FOUND,
+        absl::StrCat("slot ", slot, " does not exist: the peer has ", peer->slots.size(), " slots"),
+        {{"field", "slot"}});
+  }
   const absl::Status room = node_.CheckRoom(peer->worker);
-  if (!room.ok()) return done(room);
-  const PeerId id = peer->id;
+  if (!room.ok()) return FromWorker(room);
+  return peer;
+}
+
+void MediaControl::Assign(PeerId id, uint32_t slot, const std::optional<SiteFeed>& feed,
+                          OnDone done) {
+  const auto peer = FindSlot(id, slot);
+  if (!peer.ok()) return done(peer.status());
   std::optional<worker::FeedKey> key;
-  if (feed) key = {peer->site, *feed};
+  if (feed) {
+    const std::optional<SiteId> site = sites_.Find(feed->site);
+    if (!site) return done(NoFeed(feed->feed));
+    key = {*site, feed->feed};
+    if (directory_.FindFeed(*key) == nullptr) return done(NoFeed(feed->feed));
+  }
   auto assigned = directory_.Assign(id, slot, key);
   if (!assigned.ok()) return done(assigned.status());
   PostAll(std::move(assigned->postings),
           [this, id, slot, key, before = assigned->before, done](const absl::Status& status) {
-            if (!status.ok() && key) PostAll(directory_.Revert(id, slot, *key, before), nullptr);
-            done(status);
+            if (status.ok()) {
+              TellAssigned(id, slot);
+              return done(status);
+            }
+            if (key) PostAll(directory_.Revert(id, slot, *key, before), nullptr);
+            if (status.code() != absl::StatusCode::kFailedPrecondition) {
+              return done(FromWorker(status));
+            }
+            done(ApiError(v1::ERROR_REASON_SLOT_UNFIT,
+                          absl::StrCat("feed ", key->name.ToString(), " does not fit slot ", slot,
+                                       ": ", status.message()),
+                          {{"feed", key->name.ToString()}, {"slot", std::to_string(slot)}}));
           });
 }
 
-void MediaControl::RequestKeyframe(SiteId site, const worker::FeedName& name, OnDone done) {
-  const worker::FeedRecord* feed = directory_.FindFeed({site, name});
-  if (feed == nullptr) {
-    return done(
-        absl::NotFoundError(absl::StrCat("feed ", name.ToString(), " is not being published")));
-  }
-  const absl::Status room = node_.CheckRoom(feed->worker);
-  if (!room.ok()) return done(room);
-  PostAll({{feed->worker, sfu::RequestKeyframe{feed->id}}}, std::move(done));
+void MediaControl::TellAssigned(PeerId id, uint32_t slot) {
+  const worker::PeerRecord* peer = directory_.FindPeer(id);
+  if (peer == nullptr) return;
+  v1::MediaEvent event;
+  v1::SlotAssigned& assigned = *event.mutable_slot_assigned();
+  assigned.set_participant(peer->participant);
+  assigned.set_peer(peer->resource);
+  *assigned.mutable_slot() = messages_.Slot(*peer, slot);
+  events_.OnChange(peer->site, std::move(event));
 }
 
-// However many ask, the workers make one report at a time: it walks all their peers.
-void MediaControl::Report(const OnReports& done) {
-  awaiting_report_.push_back(done);
-  if (awaiting_report_.size() > 1) return;
+void MediaControl::SelectLayer(PeerId id, uint32_t slot, uint8_t layer, OnDone done) {
+  const auto peer = FindSlot(id, slot);
+  if (!peer.ok()) return done(peer.status());
+  PostAll({{(*peer)->worker, sfu::SelectLayer{{id, static_cast<uint8_t>(slot)}, layer}}},
+          [done](const absl::Status& status) { done(FromWorker(status)); });
+}
+
+void MediaControl::RequestKeyframe(const SiteFeed& name, OnDone done) {
+  const std::optional<SiteId> site = sites_.Find(name.site);
+  const worker::FeedRecord* feed = site ? directory_.FindFeed({*site, name.feed}) : nullptr;
+  if (feed == nullptr) return done(NoFeed(name.feed));
+  const absl::Status room = node_.CheckRoom(feed->worker);
+  if (!room.ok()) return done(FromWorker(room));
+  PostAll({{feed->worker, sfu::RequestKeyframe{feed->id}}},
+          [done](const absl::Status& status) { done(FromWorker(status)); });
+}
+
+void MediaControl::RestartIce(PeerId id, const std::string& etag, const worker::IceSecrets& remote,
+                              OnRestarted done) {
+  const worker::PeerRecord* peer = directory_.FindPeer(id);
+  if (peer == nullptr) return done(NoPeer());
+  if (etag != "*" && etag != peer->etag) {
+    return done(ApiError(v1::ERROR_REASON_ETAG_STALE, "etag: ICE was restarted meanwhile",
+                         {{"field", "etag"}}));
+  }
+  const absl::Status room = node_.CheckRoom(peer->worker);
+  if (!room.ok()) return done(FromWorker(room));
+  const worker::IceSecrets local = node_.MakeIceSecrets(peer->worker);
+  // Later requests see the new generation at once: two restarts at a time must not both succeed.
+  const std::string old_etag = peer->etag;
+  const std::string old_remote = peer->remote_ufrag;
+  directory_.SetIce(id, local.ufrag, remote.ufrag);
+  const uint32_t worker = peer->worker;
+  PostAll({{worker, sfu::RestartIce{.peer = id,
+                                    .local_ufrag = local.ufrag,
+                                    .local_password = local.password,
+                                    .remote_ufrag = remote.ufrag,
+                                    .remote_password = remote.password}}},
+          [this, id, worker, local, old_etag, old_remote, done](const absl::Status& status) {
+            if (!status.ok()) {
+              // RFC 9725, 4.3.3: then the ICE session that was there goes on.
+              const worker::PeerRecord* still = directory_.FindPeer(id);
+              if (still != nullptr && still->etag == local.ufrag) {
+                directory_.SetIce(id, old_etag, old_remote);
+              }
+              return done(FromWorker(status));
+            }
+            done(RestartedIce{.ufrag = local.ufrag,
+                              .password = local.password,
+                              .etag = local.ufrag,
+                              .candidates = Candidates(worker)});
+          });
+}
+
+// However many ask, the workers count once at a time.
+void MediaControl::Counters(const OnReports& done) {
+  awaiting_counters_.push_back(done);
+  if (awaiting_counters_.size() > 1) return;
+  Report({}, [this](const Reports& reports) {
+    std::vector<OnReports> asked;
+    asked.swap(awaiting_counters_);
+    for (const OnReports& ready : asked) ready(reports);
+  });
+}
+
+void MediaControl::Report(const std::vector<PeerId>& peers, const OnReports& done) {
   struct Collected {
     Reports reports;
     size_t missing = 0;
@@ -243,14 +472,20 @@ void MediaControl::Report(const OnReports& done) {
   auto collected = std::make_shared<Collected>();
   collected->reports.resize(node_.size());
   collected->missing = node_.size();
+  std::vector<worker::ReportScope> scopes(node_.size(),
+                                          {.peers = worker::ReportScope::Peers::kNone});
+  for (const PeerId id : peers) {
+    const worker::PeerRecord* peer = directory_.FindPeer(id);
+    if (peer == nullptr) continue;
+    scopes[peer->worker].peers = worker::ReportScope::Peers::kSome;
+    scopes[peer->worker].some.push_back(id);
+  }
   for (uint32_t i = 0; i < node_.size(); ++i) {
-    node_.Post(i, worker::ReportRequest{}, [this, collected, i](worker::Answer& answer) {
-      collected->reports[i] = std::move(answer.report);
-      if (--collected->missing > 0) return;
-      std::vector<OnReports> asked;
-      asked.swap(awaiting_report_);
-      for (const OnReports& ready : asked) ready(collected->reports);
-    });
+    node_.Post(i, worker::ReportRequest{std::move(scopes[i])},
+               [collected, i, done](worker::Answer& answer) {
+                 collected->reports[i] = std::move(answer.report);
+                 if (--collected->missing == 0) done(collected->reports);
+               });
   }
 }
 
@@ -265,19 +500,97 @@ void MediaControl::PostAll(std::vector<worker::Posting> postings, OnDone done) {
   }
 }
 
+// Forgets the peer and tells everybody; unknown ids are fine.
+void MediaControl::Remove(PeerId id, v1::PeerCloseReason reason) {
+  const worker::PeerRecord* found = directory_.FindPeer(id);
+  if (found == nullptr) return;
+  const worker::PeerRecord peer = *found;
+  const worker::FeedRecord* holder =
+      peer.publishes ? directory_.FindFeed({peer.site, *peer.publishes}) : nullptr;
+  const bool held = holder != nullptr && holder->publisher == id;
+  PostAll(directory_.RemovePeer(id), nullptr);
+  if (held) TellFeedEnded({peer.site, *peer.publishes});
+  TellClosed(peer, reason);
+}
+
+void MediaControl::TellClosed(const worker::PeerRecord& peer, v1::PeerCloseReason reason) {
+  v1::MediaEvent event;
+  v1::PeerClosed& closed = *event.mutable_peer_closed();
+  closed.set_participant(peer.participant);
+  closed.set_peer(peer.resource);
+  closed.set_reason(reason);
+  events_.OnChange(peer.site, std::move(event));
+}
+
+// The feed has ended, or another publication has inherited its name.
+void MediaControl::TellFeedEnded(const worker::FeedKey& key) {
+  v1::MediaEvent event;
+  event.mutable_feed_ended()->set_feed(key.name.ToString());
+  events_.OnChange(key.site, std::move(event));
+  if (const worker::FeedRecord* heir = directory_.FindFeed(key)) TellHolder(key, heir->id);
+}
+
+void MediaControl::Connect(PeerId id) {
+  const worker::PeerRecord* peer = directory_.FindPeer(id);
+  if (peer == nullptr || peer->connected) return;
+  std::optional<worker::PeerRecord> replaced;
+  if (peer->publishes) {
+    const worker::FeedRecord* holder = directory_.FindFeed({peer->site, *peer->publishes});
+    if (holder != nullptr && holder->publisher != id) {
+      replaced = *directory_.FindPeer(holder->publisher);
+    }
+  }
+  PostAll(directory_.OnConnected(id), nullptr);
+  v1::MediaEvent event;
+  event.mutable_peer_connected()->set_participant(peer->participant);
+  event.mutable_peer_connected()->set_peer(peer->resource);
+  events_.OnChange(peer->site, std::move(event));
+  if (!replaced) return;
+  TellClosed(*replaced, v1::PEER_CLOSE_REASON_REPLACED);
+  TellHolder({peer->site, *peer->publishes}, peer->feed);
+}
+
 void MediaControl::Pump() {
   node_.Pump([this](uint32_t worker, const sfu::Event& event) { OnEvent(worker, event); });
 }
 
 void MediaControl::OnEvent(uint32_t worker, const sfu::Event& event) {
   if (const auto* connected = std::get_if<sfu::PeerConnected>(&event)) {
-    PostAll(directory_.OnConnected(connected->peer), nullptr);
+    Connect(connected->peer);
   } else if (const auto* closed = std::get_if<sfu::PeerClosed>(&event)) {
-    PostAll(directory_.RemovePeer(closed->peer), nullptr);
+    Remove(closed->peer, ReasonOf(closed->reason));
+  } else if (const auto* switched = std::get_if<sfu::SlotSwitched>(&event)) {
+    TellSwitched(*switched);
+  } else if (const auto* mismatch = std::get_if<sfu::SlotCodecMismatch>(&event)) {
+    TellMismatched(mismatch->slot);
   } else if (const auto* lagged = std::get_if<sfu::Lagged>(&event)) {
     lagged_events_ += lagged->count;
     Reconcile(worker);
   }
+}
+
+void MediaControl::TellSwitched(const sfu::SlotSwitched& switched) {
+  const worker::PeerRecord* peer = directory_.FindPeer(switched.slot.peer);
+  // What was meanwhile told to carry something else is not worth telling.
+  if (peer == nullptr || peer->slots[switched.slot.index].carries != switched.feed) return;
+  v1::MediaEvent event;
+  v1::SlotSwitched& told = *event.mutable_slot_switched();
+  told.set_participant(peer->participant);
+  told.set_peer(peer->resource);
+  *told.mutable_slot() = messages_.Slot(*peer, switched.slot.index);
+  *told.mutable_waited() = ToProto(switched.waited);
+  events_.OnChange(peer->site, std::move(event));
+}
+
+void MediaControl::TellMismatched(sfu::SlotKey slot) {
+  const worker::PeerRecord* peer = directory_.FindPeer(slot.peer);
+  if (peer == nullptr) return;
+  v1::MediaEvent event;
+  v1::SlotMismatched& told = *event.mutable_slot_mismatched();
+  told.set_participant(peer->participant);
+  told.set_peer(peer->resource);
+  *told.mutable_slot() = messages_.Slot(*peer, slot.index);
+  events_.OnChange(peer->site, std::move(event));
 }
 
 // Events were lost, the beginning or the end of a peer may be among them: compares with what the
@@ -297,8 +610,8 @@ void MediaControl::Reconcile(uint32_t worker) {
       if (found == alive.end()) gone.push_back(id);
       if (found != alive.end() && found->second && !record.connected) connected.push_back(id);
     }
-    for (const PeerId id : gone) PostAll(directory_.RemovePeer(id), nullptr);
-    for (const PeerId id : connected) PostAll(directory_.OnConnected(id), nullptr);
+    for (const PeerId id : gone) Remove(id, v1::PEER_CLOSE_REASON_UNSPECIFIED);
+    for (const PeerId id : connected) Connect(id);
   });
 }
 

@@ -155,8 +155,8 @@ bool TcpClients::Admit(io::TcpListener::Accepted accepted, Timestamp now) {
 }
 
 void TcpClients::Send(std::span<OutboundDatagram> batch, io::PortCounters& counters) {
-  std::array<Timestamp, kDwellBatch> received_at;
-  size_t stamps = 0;
+  std::array<ForwardStamp, kDwellBatch> stamps;
+  size_t count = 0;
   for (OutboundDatagram& datagram : batch) {
     if (!datagram.packet || datagram.client.transport != Transport::kTcp) continue;
     const PacketRef packet = std::move(datagram.packet);
@@ -172,7 +172,7 @@ void TcpClients::Send(std::span<OutboundDatagram> batch, io::PortCounters& count
     if (tcp.SendFrame(header, packet->bytes())) {
       ++counters.sent;
       counters.sent_bytes += packet->size;
-      received_at[stamps++] = datagram.received_at;
+      stamps[count++] = datagram.forwards;
       WatchWrites(place);
     } else if (tcp.state() == io::TcpConnection::State::kClosed) {
       counters.outbound_drops.Add(DropReason::kPeerNotConnected);
@@ -181,12 +181,12 @@ void TcpClients::Send(std::span<OutboundDatagram> batch, io::PortCounters& count
     } else {
       counters.outbound_drops.Add(DropReason::kQueueFull);
     }
-    if (stamps == received_at.size()) {
-      io::RecordDwell(received_at, counters);
-      stamps = 0;
+    if (count == stamps.size()) {
+      dwell_.Record(stamps, counters);
+      count = 0;
     }
   }
-  if (stamps > 0) io::RecordDwell(std::span(received_at).first(stamps), counters);
+  if (count > 0) dwell_.Record(std::span(stamps).first(count), counters);
 }
 
 void TcpClients::WatchWrites(size_t place) {

@@ -121,6 +121,7 @@ class TcpClients {
   TcpClientsOptions options_;
   std::unique_ptr<io::Poller> poller_;
   std::vector<std::unique_ptr<io::TcpListener>> listeners_;
+  io::DwellRecorder dwell_;
   std::vector<Place> places_;
   std::vector<uint32_t> free_places_;
   absl::flat_hash_map<ClientAddress, uint32_t> by_client_;

@@ -42,9 +42,16 @@ struct PortCounters {
   uint64_t kernel_dropped = 0;  // lost in the socket's receive buffer before we read them
   DropCounters inbound_drops;
   DropCounters outbound_drops;
-  // From the kernel's receive stamp of a packet to the return of the call that sent what came of
-  // it, over all datagrams with a stamp.
-  DurationHistogram dwell;
+  struct Forwarded {
+    // From the kernel's receive stamp of a packet to the return of the call that sent what came of
+    // it, over all datagrams with a stamp.
+    DurationHistogram dwell;
+    // By how much it differs from that of the packet before in the same stream: what the gateway
+    // itself adds to the gaps between packets.
+    DurationHistogram jitter;
+  };
+  Forwarded sound;
+  Forwarded picture;
 
   uint64_t tcp_accepted = 0;
   uint64_t tcp_refused = 0;  // over a limit at accept
@@ -79,8 +86,24 @@ class DatagramPort {
   virtual const PortCounters& counters() const = 0;
 };
 
-// Adds to counters.dwell the time from each stamp of `received_at` that is not LongAgo until now;
-// reads the clock once. For the adapters, right after the system call that sent the datagrams.
-void RecordDwell(std::span<const Timestamp> received_at, PortCounters& counters);
+// Measures how long packets stayed, for the adapters. Remembers the last stay of each stream in a
+// table of fixed size: two streams in one place take turns, and are measured less often.
+class DwellRecorder {
+ public:
+  DwellRecorder() : last_(kPlaces) {}
+
+  // Counts the time from each stamp's received_at until now; reads the clock once. Call right after
+  // the system call that sent the datagrams.
+  void Record(std::span<const ForwardStamp> stamps, PortCounters& counters);
+
+ private:
+  // A power of two. Higher measures more streams at once, lower takes less cache.
+  static constexpr size_t kPlaces = 4'096;
+  struct Place {
+    uint32_t ssrc = 0;
+    TimeDelta dwell;
+  };
+  std::vector<Place> last_;
+};
 
 }  // namespace vigil::io

@@ -78,7 +78,7 @@ struct UdpSocket::SendBatch {
   std::array<iovec, kSendBatch> parts{};
   std::array<SocketAddress, kSendBatch> targets{};
   std::array<OutboundDatagram*, kSendBatch> datagrams{};
-  std::array<Timestamp, kSendBatch> received_at{};
+  std::array<ForwardStamp, kSendBatch> stamps{};
 };
 
 absl::StatusOr<std::unique_ptr<UdpSocket>> UdpSocket::Open(const UdpSocketOptions& options) {
@@ -264,7 +264,7 @@ size_t UdpSocket::FillSendBatch(std::span<OutboundDatagram> datagrams) {
     header.msg_iov = &send_->parts[count];
     header.msg_iovlen = 1;
     send_->datagrams[count] = &datagram;
-    send_->received_at[count] = datagram.received_at;
+    send_->stamps[count] = datagram.forwards;
     ++count;
   }
   return count;
@@ -282,7 +282,7 @@ void UdpSocket::SendOwn(std::span<OutboundDatagram> datagrams, PortCounters& cou
     const auto consumed = static_cast<size_t>(std::max(result, 1));
     if (result > 0) {
       counters.sent += consumed;
-      RecordDwell(std::span(send_->received_at).first(consumed), counters);
+      dwell_.Record(std::span(send_->stamps).first(consumed), counters);
     } else {
       counters.outbound_drops.Add(DropReason::kSendFailed);
     }

@@ -102,6 +102,7 @@ class UdpSocket {
   uint32_t kernel_dropped_ = 0;  // The socket's own counter, which wraps.
   std::unique_ptr<ReceiveBatch> receive_;
   std::unique_ptr<SendBatch> send_;
+  DwellRecorder dwell_;
   std::vector<OutboundDatagram> deferred_;
 };
 

@@ -205,6 +205,7 @@ void MediaReceiver::StartStream(const Route& route) {
   const rtp::ReceiveTrack& parameters = tracks_[route.track].parameters;
   Layer& layer = tracks_[route.track].layers[route.layer];
   ++layer.generation;
+  layer.lost = 0;
   layer.stream.emplace(stream::InboundStreamOptions{
       .ssrc = route.ssrc,
       .kind = parameters.kind,
@@ -250,15 +251,16 @@ void MediaReceiver::RequestKeyframe(uint8_t layer, Timestamp now) {
   }
 }
 
-bool MediaReceiver::WriteFeedback(Timestamp now, ByteWriter& out) {
+bool MediaReceiver::WriteFeedback(Timestamp now, MediaTotals::Direction& totals, ByteWriter& out) {
   const size_t before = out.position();
   for (Track& track : tracks_) {
     for (Layer& layer : track.layers) {
       if (!layer.stream) continue;
-      WriteNacks(track, layer, now, out);
+      totals.nacks += WriteNacks(track, layer, now, out);
       // A stream that is not known yet is asked once its first packet has shown its SSRC.
       if (out.remaining() >= kKeyframeRequestSize && layer.keyframes.TakeDue(now)) {
         WriteKeyframeRequest(track, layer, out);
+        ++totals.keyframe_requests;
       }
     }
   }
@@ -267,9 +269,11 @@ bool MediaReceiver::WriteFeedback(Timestamp now, ByteWriter& out) {
   return out.position() > before;
 }
 
-void MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out) {
+// How many sequence numbers were asked for.
+uint64_t MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now,
+                                   ByteWriter& out) {
   if (now < layer.stream->NextDeadline() || out.remaining() < kNackHeaderSize + kNackItemSize) {
-    return;
+    return 0;
   }
   // The worst case: no two of the sequence numbers fit into one item.
   const size_t limit = (out.remaining() - kNackHeaderSize) / kNackItemSize;
@@ -281,6 +285,7 @@ void MediaReceiver::WriteNacks(const Track& track, Layer& layer, Timestamp now, 
   if (!nacks_.empty()) {
     rtp::WriteNack(local_ssrc_, layer.stream->options().ssrc, nacks_, out);
   }
+  return nacks_.size();
 }
 
 // RFC 5104, 4.3.1.2: a request that is repeated keeps its number, or the sender would answer both.
@@ -294,11 +299,17 @@ void MediaReceiver::WriteKeyframeRequest(const Track& track, Layer& layer, ByteW
   }
 }
 
-void MediaReceiver::MakeReportBlocks(Timestamp now, std::vector<rtp::ReportBlock>& blocks) {
+void MediaReceiver::MakeReportBlocks(Timestamp now, MediaTotals::Direction& totals,
+                                     std::vector<rtp::ReportBlock>& blocks) {
   for (Track& track : tracks_) {
     for (Layer& layer : track.layers) {
       if (!layer.stream) continue;
-      if (const auto block = layer.stream->MakeReportBlock(now)) blocks.push_back(*block);
+      const auto block = layer.stream->MakeReportBlock(now);
+      if (!block) continue;
+      blocks.push_back(*block);
+      totals.Of(track.parameters.kind).jitter.Add(layer.stream->jitter());
+      const uint64_t lost = layer.stream->counters().given_up;
+      totals.lost += lost - std::exchange(layer.lost, lost);
     }
   }
 }
@@ -367,7 +378,11 @@ bool MediaReceiver::Restore(const State& state, bool after_fault, Timestamp now)
     for (size_t j = 0; j < tracks_[i].layers.size(); ++j) {
       const LayerState& from = state.tracks[i][j];
       Layer& to = tracks_[i].layers[j];
-      if (from.stream) to.stream.emplace(*from.stream, now);
+      if (from.stream) {
+        to.stream.emplace(*from.stream, now);
+        // The former owner's totals have it.
+        to.lost = to.stream->counters().given_up;
+      }
       to.keyframes = from.keyframes;
       to.parameter_sets_in_band = from.parameter_sets_in_band;
       to.generation = from.generation;

@@ -11,6 +11,7 @@
 #include "gateway/base/drop_reason.h"
 #include "gateway/base/packet_pool.h"
 #include "gateway/base/time.h"
+#include "gateway/peer/media_totals.h"
 #include "gateway/rtp/packet.h"
 #include "gateway/rtp/parameters.h"
 #include "gateway/rtp/rtcp.h"
@@ -59,9 +60,11 @@ class MediaReceiver {
   // Appends the NACKs, keyframe requests and transport feedback that are due, as far as there is
   // room; the rest stays due. False when nothing was written. Call again with fresh room (40 bytes
   // at least) while it is true.
-  bool WriteFeedback(Timestamp now, ByteWriter& out);
-  // Fills `blocks` with one report block per stream that has received something.
-  void MakeReportBlocks(Timestamp now, std::vector<rtp::ReportBlock>& blocks);
+  bool WriteFeedback(Timestamp now, MediaTotals::Direction& totals, ByteWriter& out);
+  // Fills `blocks` with one report block per stream that has received something. Adds what it
+  // tells of to `totals`.
+  void MakeReportBlocks(Timestamp now, MediaTotals::Direction& totals,
+                        std::vector<rtp::ReportBlock>& blocks);
   Timestamp NextDeadline() const;
 
   bool empty() const { return tracks_.empty(); }
@@ -129,6 +132,7 @@ class MediaReceiver {
     // Of the full intra request that has not been met yet.
     std::optional<uint8_t> fir_number;
     uint32_t generation = 0;  // Streams begun so far.
+    uint64_t lost = 0;        // Of this stream; what the totals have of it.
   };
   struct Track {
     rtp::ReceiveTrack parameters;
@@ -145,7 +149,7 @@ class MediaReceiver {
   void StartStream(const Route& route);
   static bool UndoRtx(rtp::PacketView& view);
   static void FindKeyframeStart(Layer& layer, rtp::PayloadView& content);
-  void WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
+  uint64_t WriteNacks(const Track& track, Layer& layer, Timestamp now, ByteWriter& out);
   void WriteKeyframeRequest(const Track& track, Layer& layer, ByteWriter& out);
   stream::InboundStream* StreamOf(uint32_t ssrc);
 

@@ -45,10 +45,18 @@ std::optional<uint8_t> MediaSender::TrackOf(uint32_t ssrc) const {
   return std::nullopt;
 }
 
-void MediaSender::OnReportBlock(const rtp::ReportBlock& block, Timestamp now) {
-  if (const std::optional<uint8_t> track = TrackOf(block.ssrc)) {
-    streams_[*track].OnReportBlock(block, now, wall_clock_);
-  }
+void MediaSender::OnReportBlock(const rtp::ReportBlock& block, Timestamp now,
+                                MediaTotals::Direction& totals) {
+  const std::optional<uint8_t> track = TrackOf(block.ssrc);
+  if (!track) return;
+  stream::OutboundStream& stream = streams_[*track];
+  const int32_t lost = block.cumulative_lost - stream.counters().reported_lost;
+  // It may fall: what came late was not lost.
+  if (lost > 0) totals.lost += static_cast<uint64_t>(lost);
+  const rtp::SendTrack& parameters = stream.track();
+  const uint32_t clock_rate = rtp::ClockRateOf(parameters.payloads.front().codec.type);
+  totals.Of(parameters.kind).jitter.Add(TimeDelta::FromSeconds(1.0 * block.jitter / clock_rate));
+  stream.OnReportBlock(block, now, wall_clock_);
 }
 
 void MediaSender::OnTransportFeedback(const rtp::TransportFeedback& feedback, Timestamp now) {

@@ -10,6 +10,7 @@
 #include "gateway/base/packet_pool.h"
 #include "gateway/base/rng.h"
 #include "gateway/base/time.h"
+#include "gateway/peer/media_totals.h"
 #include "gateway/rtp/parameters.h"
 #include "gateway/rtp/rtcp.h"
 #include "gateway/rtp/track_packet.h"
@@ -43,7 +44,8 @@ class MediaSender {
 
   // The send track with this media SSRC.
   std::optional<uint8_t> TrackOf(uint32_t ssrc) const;
-  void OnReportBlock(const rtp::ReportBlock& block, Timestamp now);
+  // Adds what it tells of to `totals`.
+  void OnReportBlock(const rtp::ReportBlock& block, Timestamp now, MediaTotals::Direction& totals);
   void OnTransportFeedback(const rtp::TransportFeedback& feedback, Timestamp now);
   void SetClock(uint8_t track, const rtp::ClockMapping& clock);
   // Appends a sender report and the CNAME for each track that is sending, from track `next` on and

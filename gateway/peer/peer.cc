@@ -81,7 +81,7 @@ ice::CheckOutcome Peer::HandleStun(const Packet& packet, const ClientAddress& fr
       ice_.HandleCheck(context_.stun, packet.bytes(), from, now, response->room());
   if (outcome.response_size > 0) {
     response->size = static_cast<uint16_t>(outcome.response_size);
-    Push(from, std::move(response), Timestamp::LongAgo(), out);
+    Push(from, std::move(response), out);
   }
   return outcome;
 }
@@ -122,7 +122,7 @@ void Peer::SendDtls(const transport::Datagrams& flight, const ClientAddress& to,
     if (!packet || datagram.size() > packet->room().size()) return;
     std::memcpy(packet->data.data(), datagram.data(), datagram.size());
     packet->size = static_cast<uint16_t>(datagram.size());
-    Push(to, std::move(packet), Timestamp::LongAgo(), out);
+    Push(to, std::move(packet), out);
   }
 }
 
@@ -136,7 +136,13 @@ std::optional<DropReason> Peer::HandleRtp(PacketRef packet, const Arrival& arriv
                                                        : srtp_receiver_->TryUnprotectRtp(*packet);
   if (dropped) return dropped;
   if (srtp_receiver_->IsOverfull()) RetireSrtpStream(ssrc);
+  const uint64_t bytes = packet->size;
   const auto refused = receiver_.Accept(std::move(packet), arrival.received, out);
+  if (!refused) {
+    MediaTotals::Flow& flow = context_.totals.in.Of(out.kind);
+    ++flow.packets;
+    flow.bytes += bytes;
+  }
   // After a restore SRTP's replay window has holes that the stream's has not.
   if (refused != DropReason::kDuplicate && refused != DropReason::kTooOld) {
     ice_.OnAuthentic(arrival.from, arrival.received);
@@ -171,11 +177,13 @@ void Peer::RetireSrtpStream(uint32_t newest) {
 void Peer::HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, Timestamp now,
                             RtcpOutcome& outcome, Outbox& out) {
   const auto wants_keyframe = [this, &outcome](uint32_t ssrc) {
+    ++context_.totals.out.keyframe_requests;
     const std::optional<uint8_t> track = sender_.TrackOf(ssrc);
     if (track && *track < 64) outcome.keyframe_tracks |= uint64_t{1} << *track;
   };
   const auto read_blocks = [this, now](const rtp::ReportBlocks& blocks) {
-    for (size_t i = 0; i < blocks.size(); ++i) sender_.OnReportBlock(blocks[i], now);
+    for (size_t i = 0; i < blocks.size(); ++i)
+      sender_.OnReportBlock(blocks[i], now, context_.totals.out);
   };
   if (const auto* sr = std::get_if<rtp::SenderReport>(&packet)) {
     const auto change = receiver_.OnSenderReport(*sr, received, context_.wall_clock);
@@ -208,6 +216,7 @@ void Peer::HandleNack(const rtp::GenericNack& nack, Timestamp now, Outbox& out) 
   const std::optional<ClientAddress> to = ice_.selected();
   if (!track || !to) return;
   nack.ForEach([&](uint16_t sequence) {
+    ++context_.totals.out.nacks;
     if (!sender_.MayRetransmit(*track, sequence, now)) return;
     const stream::OutboundStream& stream = sender_.stream(*track);
     const auto index = static_cast<uint64_t>(stream.next_rtx_sequence());
@@ -220,7 +229,8 @@ void Peer::HandleNack(const rtp::GenericNack& nack, Timestamp now, Outbox& out) 
       return send_drops_.Add(*dropped);
     }
     sender_.OnRetransmitted(*track, sequence, now);
-    Push(*to, std::move(packet), Timestamp::LongAgo(), out);
+    ++context_.totals.retransmitted;
+    Push(*to, std::move(packet), out);
   });
 }
 
@@ -250,8 +260,13 @@ std::optional<DropReason> Peer::TrySendRtp(uint8_t track, const rtp::TrackPacket
   }
   if (!packet) return context_.pool.RefusalReason();
   if (!sender_.Compose(track, source, rewrite, now, *packet)) return DropReason::kOversized;
+  const uint64_t bytes = packet->size;
   if (const auto dropped = srtp_sender_->ProtectRtp(*packet, index)) return dropped;
-  if (!out.Push({*to, std::move(packet), source.received})) return DropReason::kQueueFull;
+  const ForwardStamp forwards{.received_at = source.received, .ssrc = ssrc, .is_picture = picture};
+  if (!out.Push({*to, std::move(packet), forwards})) return DropReason::kQueueFull;
+  MediaTotals::Flow& flow = context_.totals.out.Of(source.kind);
+  ++flow.packets;
+  flow.bytes += bytes;
   return std::nullopt;
 }
 
@@ -303,7 +318,7 @@ void Peer::SendFeedback(Timestamp now, Outbox& out) {
       rtp::WriteReceiverReport(parameters_.media.local_ssrc, {}, writer);
       rtp::WriteCname(parameters_.media.local_ssrc, parameters_.media.cname, writer);
     }
-    if (!receiver_.WriteFeedback(now, writer) || !writer.ok()) return;
+    if (!receiver_.WriteFeedback(now, context_.totals.in, writer) || !writer.ok()) return;
     packet->size = static_cast<uint16_t>(writer.position());
     SendRtcp(std::move(packet), out);
   }
@@ -329,7 +344,7 @@ bool Peer::WriteReports(Timestamp now, size_t& next_track, ByteWriter& out) {
   const uint32_t local_ssrc = parameters_.media.local_ssrc;
   const bool first = next_track == 0;
   blocks_.clear();
-  if (first) receiver_.MakeReportBlocks(now, blocks_);
+  if (first) receiver_.MakeReportBlocks(now, context_.totals.in, blocks_);
   rtp::WriteReceiverReport(local_ssrc, blocks_, out);
   rtp::WriteCname(local_ssrc, parameters_.media.cname, out);
   if (first && !receiver_.empty()) {
@@ -354,7 +369,7 @@ void Peer::SendRtcp(PacketRef packet, Outbox& out) {
     send_drops_.Add(*dropped);
     return;
   }
-  Push(*to, std::move(packet), Timestamp::LongAgo(), out);
+  Push(*to, std::move(packet), out);
 }
 
 PacketRef Peer::TakePacket(PacketUse use) {
@@ -363,8 +378,10 @@ PacketRef Peer::TakePacket(PacketUse use) {
   return packet;
 }
 
-void Peer::Push(ClientAddress to, PacketRef packet, Timestamp received_at, Outbox& out) {
-  if (!out.Push({to, std::move(packet), received_at})) send_drops_.Add(DropReason::kQueueFull);
+void Peer::Push(ClientAddress to, PacketRef packet, Outbox& out) {
+  if (!out.Push({.client = to, .packet = std::move(packet), .forwards = {}})) {
+    send_drops_.Add(DropReason::kQueueFull);
+  }
 }
 
 void Peer::RestartIce(ice::Credentials local, ice::Credentials remote) {

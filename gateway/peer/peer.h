@@ -19,6 +19,7 @@
 #include "gateway/ice/stun.h"
 #include "gateway/peer/media_receiver.h"
 #include "gateway/peer/media_sender.h"
+#include "gateway/peer/media_totals.h"
 #include "gateway/rtp/parameters.h"
 #include "gateway/transport/dtls_context.h"
 #include "gateway/transport/dtls_session.h"
@@ -35,6 +36,7 @@ struct PeerContext {
   PacketPool& pool;
   rtp::WallClock wall_clock;
   Rng& rng;
+  MediaTotals totals = {};
 };
 
 struct PeerParameters {
@@ -197,7 +199,7 @@ class Peer {
   void SendRtcp(PacketRef packet, Outbox& out);
   // A packet from the pool, or nothing (counted).
   PacketRef TakePacket(PacketUse use = PacketUse::kEssential);
-  void Push(ClientAddress to, PacketRef packet, Timestamp received_at, Outbox& out);
+  void Push(ClientAddress to, PacketRef packet, Outbox& out);
 
   PeerContext& context_;
   PeerParameters parameters_;

@@ -368,14 +368,13 @@ absl::Status AnswerMaker::AddReceiveTrack(size_t index, AnsweredSection& answere
   track.feedback = answered.feedback;
   for (const rtp::ReceiveTrack& other : answer_.media.receive) {
     if (other.kind != track.kind) continue;
-    return absl::FailedPreconditionError(NameOfSection(offer_, index) + " is a second " +
-                                         offered.media +
-                                         " m-line; a feed has one picture and one sound at most");
+    return absl::OutOfRangeError(NameOfSection(offer_, index) + " is a second " + offered.media +
+                                 " m-line; a feed has one picture and one sound at most");
   }
   for (const SsrcGroup& group : offered.ssrc_groups) {
     // Its layers carry no rid, so they could only be told apart by guessing.
     if (group.semantics == "SIM") {
-      return absl::FailedPreconditionError(
+      return absl::OutOfRangeError(
           NameOfSection(offer_, index) +
           " offers simulcast by a=ssrc-group:SIM; use a=rid and a=simulcast (RFC 8853)");
     }
@@ -402,9 +401,9 @@ const SendSsrcs* AnswerMaker::NextSendSsrcs() const {
 absl::Status AnswerMaker::AddSendTrack(AnsweredSection& answered) {
   const SendSsrcs* const ssrcs = NextSendSsrcs();
   if (ssrcs == nullptr) {
-    return absl::FailedPreconditionError("the offer asks for more than the " +
-                                         std::to_string(options_.send_ssrcs.size()) +
-                                         " tracks that can be sent to one client");
+    return absl::OutOfRangeError("the offer asks for more than the " +
+                                 std::to_string(options_.send_ssrcs.size()) +
+                                 " tracks that can be sent to one client");
   }
   MediaSection& section = answered.section;
   const bool has_rtx = HasRtx(answered.payloads);

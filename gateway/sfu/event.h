@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <variant>
@@ -20,6 +21,7 @@ enum class CloseReason : uint8_t {
   kDtlsFailed,      // handshake failed, or the certificate was not the offered one
   kConnectTimeout,  // never connected
 };
+constexpr size_t kCloseReasonCount = 5;
 std::string_view ToString(CloseReason reason);
 
 struct PeerConnected {

@@ -137,12 +137,13 @@ void Router::RemoveSlotsOf(PeerId peer) {
   }
 }
 
+// The text goes to callers, who know feed and slot by other names: our ids count those of all
+// sites.
 absl::Status Router::CheckFits(const Slot& slot, const Feed& feed) {
   const Track& track = feed.tracks[static_cast<size_t>(slot.track.kind)];
   const char* kind = slot.track.kind == rtp::MediaKind::kVideo ? "picture" : "sound";
   if (track.codecs.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("feed ", feed.parameters.feed.value(),
-                                                      " has no ", kind, " for ", Name(slot.key)));
+    return absl::FailedPreconditionError(absl::StrCat("the feed has no ", kind));
   }
   std::vector<rtp::Codec> offered = track.codecs;
   if (track.current) offered = {*track.current};
@@ -151,9 +152,8 @@ absl::Status Router::CheckFits(const Slot& slot, const Feed& feed) {
   }
   std::vector<rtp::Codec> accepted;
   for (const rtp::PayloadMapping& payload : slot.track.payloads) accepted.push_back(payload.codec);
-  return absl::FailedPreconditionError(
-      absl::StrCat("feed ", feed.parameters.feed.value(), " sends ", DescribeAll(offered), "; ",
-                   Name(slot.key), " takes ", DescribeAll(accepted)));
+  return absl::FailedPreconditionError(absl::StrCat("the feed sends ", DescribeAll(offered),
+                                                    "; the slot takes ", DescribeAll(accepted)));
 }
 
 absl::Status Router::Assign(const AssignSlot& command, Timestamp now, RouterOutput& out) {
@@ -199,7 +199,7 @@ void Router::Subscribe(Slot& slot, Feed& feed, Timestamp now) {
   slot.feed = feed.parameters.feed;
   slot.layer = 0;
   slot.assigned_at = now;
-  slot.announced = false;
+  slot.flows_since = Timestamp::LongAgo();
   slot.payload_index.reset();
   slot.mismatch_reported = false;
   slot.wished_at.fill(Timestamp::LongAgo());
@@ -269,9 +269,10 @@ std::optional<DropReason> Router::ForwardTo(Slot& slot, Track& track,
   if (delivery.rewrite.first_of_feed) {
     // Also when it is not known: reports by the clock of the source before would be wrong.
     out.clocks.push_back({slot.key, ClockOf(slot, track)});
-    if (!slot.announced) {
+    if (slot.flows_since.IsLongAgo()) {
       out.events.push_back(SlotSwitched{slot.key, slot.feed, now - slot.assigned_at});
-      slot.announced = true;
+      if (packet.kind == rtp::MediaKind::kVideo) keyframe_wait_.Add(now - slot.assigned_at);
+      slot.flows_since = now;
     }
   }
   ++delivered_;
@@ -416,6 +417,21 @@ FeedId Router::FeedOf(SlotKey key) const {
   return it == slots_.end() ? FeedId() : it->second.feed;
 }
 
+Router::Flow Router::FlowOf(SlotKey key) const {
+  const auto it = slots_.find(key);
+  if (it == slots_.end() || it->second.feed.IsNone()) return {};
+  const Slot& slot = it->second;
+  Flow flow{.feed = slot.feed, .since = slot.flows_since, .blocked = std::nullopt};
+  if (!slot.open) {
+    flow.blocked = DropReason::kPeerNotConnected;
+  } else if (slot.mismatch_reported) {
+    flow.blocked = DropReason::kCodecMismatch;
+  } else if (slot.forwarder.waiting()) {
+    flow.blocked = DropReason::kWaitingForKeyframe;
+  }
+  return flow;
+}
+
 Router::Slot* Router::FindSlot(SlotKey key) {
   const auto it = slots_.find(key);
   return it == slots_.end() ? nullptr : &it->second;
@@ -442,7 +458,7 @@ Router::State Router::Export() const {
                            .layer = slot.layer,
                            .forwarder = slot.forwarder,
                            .assigned_at = slot.assigned_at,
-                           .announced = slot.announced,
+                           .flows_since = slot.flows_since,
                            .open = slot.open,
                            .mismatch_reported = slot.mismatch_reported});
   }
@@ -485,7 +501,7 @@ bool Router::RestoreSlot(const SlotState& state) {
     if (state.layer >= feed->second.Of(state.track.kind).last_packet.size()) return false;
     Subscribe(slot, feed->second, state.assigned_at);
     slot.layer = state.layer;
-    slot.announced = state.announced;
+    slot.flows_since = state.flows_since;
     slot.mismatch_reported = state.mismatch_reported;
   }
   slot.forwarder = state.forwarder;

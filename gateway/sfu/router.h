@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "gateway/base/drop_reason.h"
+#include "gateway/base/histogram.h"
 #include "gateway/base/rng.h"
 #include "gateway/base/time.h"
 #include "gateway/rtp/parameters.h"
@@ -119,12 +120,21 @@ class Router {
   // Empty for an unknown feed.
   std::span<const uint32_t> RelaysOf(FeedId feed) const;
   FeedId FeedOf(SlotKey slot) const;
+  // What a slot is to carry, since when its packets flow, or what they wait for.
+  struct Flow {
+    FeedId feed;
+    Timestamp since = Timestamp::LongAgo();
+    std::optional<DropReason> blocked;
+  };
+  Flow FlowOf(SlotKey slot) const;
   size_t subscription_count() const { return subscription_count_; }
   // Copies that were not delivered, by reason.
   const DropCounters& drops() const { return drops_; }
   // Packets times subscriptions, a packet without subscription counting once.
   uint64_t copies() const { return copies_; }
   uint64_t delivered() const { return delivered_; }
+  // From a picture's assignment to its first packet, of all slots.
+  const DurationHistogram& keyframe_wait() const { return keyframe_wait_; }
 
   struct SlotState {
     SlotKey key;
@@ -134,12 +144,12 @@ class Router {
     uint8_t layer = 0;
     Forwarder forwarder;
     Timestamp assigned_at = Timestamp::LongAgo();
-    bool announced = false;
+    Timestamp flows_since = Timestamp::LongAgo();
     bool open = false;
     bool mismatch_reported = false;
     template <typename F>
     void Fields(F&& f) {
-      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, announced, open,
+      f(key, track, feed, wanted_layer, layer, forwarder, assigned_at, flows_since, open,
         mismatch_reported);
     }
   };
@@ -175,8 +185,9 @@ class Router {
     uint8_t wanted_layer = 255;
     uint8_t layer = 0;
     Timestamp assigned_at = Timestamp::LongAgo();
-    bool announced = false;  // SlotSwitched was reported for this assignment.
-    bool open = false;       // Its peer can be sent to.
+    // When SlotSwitched was reported for this assignment; LongAgo: not yet.
+    Timestamp flows_since = Timestamp::LongAgo();
+    bool open = false;  // Its peer can be sent to.
     // The payload mapping of the codec that came last: codecs change rarely.
     rtp::Codec codec;
     std::optional<uint8_t> payload_index;
@@ -233,6 +244,7 @@ class Router {
   DropCounters drops_;
   uint64_t copies_ = 0;
   uint64_t delivered_ = 0;
+  DurationHistogram keyframe_wait_;
 };
 
 }  // namespace vigil::sfu

@@ -47,12 +47,14 @@ std::vector<Posting> Directory::AddPeer(PeerRecord peer, const rtp::MediaParamet
   const auto [it, added] = peers_.emplace(peer.id, std::move(peer));
   VIGIL_CHECK(added);
   const PeerRecord& record = it->second;
+  participants_[{record.site, record.participant}].insert(record.id);
   if (!record.publishes) return postings;
 
   FeedRecord& feed = feeds_[record.feed];
   feed = {.id = record.feed,
           .key = {record.site, *record.publishes},
           .publisher = record.id,
+          .published_at = record.created_at,
           .worker = record.worker,
           .audio_codecs = CodecsOf(media, rtp::MediaKind::kAudio),
           .video_codecs = CodecsOf(media, rtp::MediaKind::kVideo),
@@ -103,6 +105,9 @@ std::vector<Posting> Directory::RemovePeer(PeerId id) {
   }
   RemoveFeed(peer.feed, postings);
   ReleaseWorker(peer.worker);
+  const auto participant = participants_.find({peer.site, peer.participant});
+  participant->second.erase(id);
+  if (participant->second.empty()) participants_.erase(participant);
   resources_.erase(peer.resource);
   peers_.erase(it);
   return postings;
@@ -219,6 +224,18 @@ void Directory::Leave(FeedId id, uint32_t worker, sfu::SlotKey slot, std::vector
 FeedRecord* Directory::HolderOf(const FeedKey& key) {
   const auto it = holders_.find(key);
   return it == holders_.end() ? nullptr : &feeds_.at(it->second);
+}
+
+size_t Directory::PeersOf(const ParticipantKey& participant) const {
+  const auto it = participants_.find(participant);
+  return it == participants_.end() ? 0 : it->second.size();
+}
+
+void Directory::SetIce(PeerId id, const std::string& etag, const std::string& remote_ufrag) {
+  const auto it = peers_.find(id);
+  if (it == peers_.end()) return;
+  it->second.etag = etag;
+  it->second.remote_ufrag = remote_ufrag;
 }
 
 const PeerRecord* Directory::FindPeer(PeerId id) const {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gateway/base/strong_id.h"
+#include "gateway/base/time.h"
 #include "gateway/rtp/parameters.h"
 #include "gateway/sfu/command.h"
 
@@ -46,6 +47,7 @@ struct FeedKey {
 
 struct SlotRecord {
   rtp::MediaKind kind = rtp::MediaKind::kAudio;
+  std::string mid;                // Of its m-line.
   std::optional<FeedKey> wanted;  // What the slot was told to carry; outlives the feed's absence.
   FeedId carries;                 // The publication of it that the worker was told of.
 };
@@ -54,7 +56,11 @@ struct PeerRecord {
   PeerId id;
   SiteId site;
   std::string participant;
-  std::string resource;  // Unguessable; the last segment of its Location.
+  std::string resource;      // Unguessable; the last segment of its Location.
+  std::string etag;          // Names its ICE generation.
+  std::string remote_ufrag;  // The client's user fragment in it.
+  std::string device;        // What the client calls the device that it runs on; may be empty.
+  Timestamp created_at;
   uint32_t worker = 0;
   std::optional<FeedName> publishes;
   FeedId feed;
@@ -67,6 +73,7 @@ struct FeedRecord {
   FeedId id;
   FeedKey key;
   PeerId publisher;
+  Timestamp published_at;
   uint32_t worker = 0;
   std::vector<rtp::Codec> audio_codecs;
   std::vector<rtp::Codec> video_codecs;
@@ -120,6 +127,17 @@ class Directory {
   // All of them, by id.
   const std::map<PeerId, PeerRecord>& peers() const { return peers_; }
   const std::map<FeedId, FeedRecord>& feeds() const { return feeds_; }
+  // Who holds each name, and who is connected, by site and name: what lists walk.
+  const std::map<FeedKey, FeedId>& holders() const { return holders_; }
+  struct ParticipantKey {
+    SiteId site;
+    std::string participant;
+    auto operator<=>(const ParticipantKey&) const = default;
+  };
+  const std::map<ParticipantKey, std::set<PeerId>>& participants() const { return participants_; }
+  size_t PeersOf(const ParticipantKey& participant) const;
+  // A new ICE generation of a peer.
+  void SetIce(PeerId id, const std::string& etag, const std::string& remote_ufrag);
 
  private:
   void SetWanted(PeerRecord& peer, uint8_t slot, const std::optional<FeedKey>& feed);
@@ -135,6 +153,7 @@ class Directory {
   std::map<std::string, PeerId, std::less<>> resources_;
   std::map<FeedId, FeedRecord> feeds_;
   std::map<FeedKey, FeedId> holders_;
+  std::map<ParticipantKey, std::set<PeerId>> participants_;
   std::map<FeedKey, std::set<sfu::SlotKey>> wishes_;  // Slots by what they want.
 };
 

@@ -20,7 +20,8 @@ Node::Node(NodeOptions options, std::vector<WorkerGround> grounds,
     auto worker = std::make_unique<Worker>(WorkerOptions{.index = i,
                                                          .group = grounds_[i].group,
                                                          .wall_clock = options_.wall_clock,
-                                                         .seed = Random64()},
+                                                         .seed = Random64(),
+                                                         .packets = options_.packets},
                                            *dtls_, &mesh_);
     threads_.push_back(std::make_unique<WorkerThread>(std::move(worker), *grounds_[i].port,
                                                       *grounds_[i].poller, control));
@@ -93,6 +94,12 @@ uint64_t Node::Random64() const {
   uint64_t value = 0;
   std::memcpy(&value, bytes.data(), bytes.size());
   return value;
+}
+
+Timestamp Node::OldestTurn() const {
+  Timestamp oldest = Timestamp::Never();
+  for (const auto& thread : threads_) oldest = Earliest(oldest, thread->last_turn());
+  return oldest;
 }
 
 }  // namespace vigil::worker

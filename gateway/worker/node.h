@@ -34,6 +34,7 @@ struct NodeOptions {
   rtp::WallClock wall_clock;
   // Fills a span with random bytes fit for passwords (the operating system's).
   std::function<void(std::span<uint8_t>)> random;
+  size_t packets = 65'536;  // Packet buffers of each worker.
 };
 
 struct IceSecrets {
@@ -76,6 +77,8 @@ class Node {
   // Fresh credentials for a peer on `worker`; the ufrag names its group.
   IceSecrets MakeIceSecrets(uint32_t worker) const;
   uint64_t Random64() const;
+  // When the worker that is furthest behind began its last turn. Any thread.
+  Timestamp OldestTurn() const;
 
  private:
   NodeOptions options_;

@@ -1,14 +1,18 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "gateway/base/drop_reason.h"
+#include "gateway/base/histogram.h"
 #include "gateway/base/strong_id.h"
 #include "gateway/base/time.h"
 #include "gateway/peer/media_receiver.h"
+#include "gateway/peer/media_totals.h"
 #include "gateway/peer/peer.h"
+#include "gateway/sfu/event.h"
 #include "gateway/stream/outbound_stream.h"
 
 // A worker's counters and its peers' figures as values, copied out when asked for: nobody reads
@@ -31,6 +35,9 @@ struct WorkerCounters {
   // Packets that ended on arrival from another worker: no free packet, or no longer wanted; and
   // notes to other workers that found the ring full. (A packet that does is an egress drop.)
   DropCounters relay_drops;
+
+  // Peers that are gone, by sfu::CloseReason.
+  std::array<uint64_t, sfu::kCloseReasonCount> closed{};
 };
 
 struct PeerReport {
@@ -39,7 +46,9 @@ struct PeerReport {
   FeedId publishes;
   peer::Peer::Phase phase = peer::Peer::Phase::kConnecting;
   std::optional<ClientAddress> selected;
-  TimeDelta publisher_round_trip;
+  std::optional<TimeDelta> publisher_round_trip;  // None: not measured yet.
+  // When an authentic packet last came from it.
+  Timestamp heard_at = Timestamp::LongAgo();
   std::vector<peer::MediaReceiver::StreamReport> received;
   struct Sent {
     uint8_t slot = 0;
@@ -47,11 +56,26 @@ struct PeerReport {
     rtp::MediaKind kind = rtp::MediaKind::kAudio;
     uint32_t ssrc = 0;
     stream::OutboundCounters counters;
-    TimeDelta round_trip;
+    std::optional<TimeDelta> round_trip;  // None: not measured yet.
     Timestamp confirmed_at = Timestamp::LongAgo();
     Timestamp last_sent_at = Timestamp::LongAgo();
+    // Since when its feed flows, and what keeps it from flowing; neither if nothing is assigned.
+    Timestamp flows_since = Timestamp::LongAgo();
+    std::optional<DropReason> blocked;
   };
   std::vector<Sent> sent;
+  // What came from the client, or was for it, and was dropped since it is here.
+  uint64_t dropped = 0;
+  std::optional<DropReason> last_drop;
+  Timestamp last_drop_at = Timestamp::LongAgo();
+};
+
+// Which peers a report tells of, besides the worker's own counters: walking them is work that media
+// has to wait for.
+struct ReportScope {
+  enum class Peers : uint8_t { kNone, kSome, kAll };
+  Peers peers = Peers::kAll;
+  std::vector<PeerId> some;  // With kSome; those that are not there are left out.
 };
 
 struct WorkerReport {
@@ -65,7 +89,13 @@ struct WorkerReport {
   DropCounters send_drops;
   uint64_t pool_in_use = 0;
   uint64_t pool_capacity = 0;
-  std::vector<PeerReport> peers;
+  uint64_t peer_count = 0;
+  // Of these: connected, by transport; the others are connecting.
+  uint64_t connected_udp = 0;
+  uint64_t connected_tcp = 0;
+  peer::MediaTotals totals;
+  DurationHistogram keyframe_wait;  // From a picture's assignment to its first packet.
+  std::vector<PeerReport> peers;    // kAll: in the order of their ids.
 };
 
 }  // namespace vigil::worker

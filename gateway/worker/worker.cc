@@ -31,6 +31,17 @@ bool IsNumberFree(DropReason reason) {
          reason != DropReason::kTooOld;
 }
 
+void CountConnected(const peer::Peer& peer, WorkerReport& report) {
+  const std::optional<ClientAddress>& selected = peer.ice().selected();
+  if (peer.phase() != peer::Peer::Phase::kConnected || !selected) return;
+  ++(selected->transport == Transport::kTcp ? report.connected_tcp : report.connected_udp);
+}
+
+// Reports tell no guess.
+std::optional<TimeDelta> Measured(const stream::RoundTrip& round_trip) {
+  return round_trip.known() ? std::optional(round_trip.value()) : std::nullopt;
+}
+
 sfu::CloseReason ReasonOf(peer::Peer::Phase phase) {
   switch (phase) {
     case peer::Peer::Phase::kExpired:
@@ -114,7 +125,10 @@ void Worker::HandleDatagram(io::InboundDatagram& datagram, Timestamp now, TurnOu
     default:
       dropped = DropReason::kMalformed;
   }
-  if (dropped) counters_.ingress_drops.Add(*dropped);
+  if (dropped) {
+    counters_.ingress_drops.Add(*dropped);
+    entry->NoteDrop(*dropped, now);
+  }
   if (!CloseIfEnded(*entry, out)) Schedule(*entry);
 }
 
@@ -129,6 +143,7 @@ void Worker::Deliver(const rtp::TrackPacket& packet, Timestamp now, TurnOutput& 
       continue;
     }
     counters_.egress_drops.Add(*dropped);
+    subscriber->NoteDrop(*dropped, now);
     if (IsNumberFree(*dropped)) router_.TakeBack(delivery);
   }
 }
@@ -375,6 +390,7 @@ bool Worker::CloseIfEnded(Entry& entry, TurnOutput& out) {
 
 void Worker::Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out) {
   const PeerId id = entry.peer->id();
+  ++counters_.closed[static_cast<size_t>(reason)];
   router_.RemoveSlotsOf(id);
   if (!entry.publishes.IsNone()) {
     publishers_.erase(entry.publishes);
@@ -391,7 +407,7 @@ void Worker::Close(Entry& entry, sfu::CloseReason reason, TurnOutput& out) {
   peers_.erase(id);
 }
 
-WorkerReport Worker::Report() const {
+WorkerReport Worker::Report(const ReportScope& scope) const {
   WorkerReport report{.counters = counters_,
                       .router_drops = router_.drops(),
                       .copies = router_.copies(),
@@ -400,31 +416,54 @@ WorkerReport Worker::Report() const {
                       .send_drops = former_send_drops_,
                       .pool_in_use = pool_.in_use(),
                       .pool_capacity = pool_.capacity(),
+                      .peer_count = peers_.size(),
+                      .totals = context_.totals,
+                      .keyframe_wait = router_.keyframe_wait(),
                       .peers = {}};
   for (const auto& [id, entry] : peers_) {
     report.send_drops += entry.peer->send_drops();
-    PeerReport& out = report.peers.emplace_back();
-    out.peer = id;
-    out.site = entry.site;
-    out.publishes = entry.publishes;
-    out.phase = entry.peer->phase();
-    out.selected = entry.peer->ice().selected();
-    out.publisher_round_trip = entry.peer->receiver().round_trip().value();
-    out.received = entry.peer->receiver().Report();
-    for (size_t i = 0; i < entry.peer->sender().size(); ++i) {
-      const stream::OutboundStream& stream = entry.peer->sender().stream(i);
-      const auto index = static_cast<uint8_t>(i);
-      out.sent.push_back({.slot = index,
-                          .feed = router_.FeedOf({id, index}),
-                          .kind = stream.track().kind,
-                          .ssrc = stream.track().ssrc,
-                          .counters = stream.counters(),
-                          .round_trip = stream.round_trip().value(),
-                          .confirmed_at = stream.confirmed_at(),
-                          .last_sent_at = stream.last_sent_at()});
-    }
+    CountConnected(*entry.peer, report);
+    if (scope.peers == ReportScope::Peers::kAll) report.peers.push_back(ReportOf(entry));
+  }
+  for (const PeerId id : scope.some) {
+    const auto it = by_id_.find(id);
+    if (it != by_id_.end()) report.peers.push_back(ReportOf(*it->second));
   }
   return report;
+}
+
+PeerReport Worker::ReportOf(const Entry& entry) const {
+  const PeerId id = entry.peer->id();
+  PeerReport out{.peer = id,
+                 .site = entry.site,
+                 .publishes = entry.publishes,
+                 .phase = entry.peer->phase(),
+                 .selected = entry.peer->ice().selected(),
+                 .publisher_round_trip = Measured(entry.peer->receiver().round_trip()),
+                 .received = entry.peer->receiver().Report(),
+                 .sent = {},
+                 .dropped = entry.dropped,
+                 .last_drop = entry.last_drop,
+                 .last_drop_at = entry.last_drop_at};
+  for (const auto& stream : out.received) {
+    out.heard_at = std::max(out.heard_at, stream.last_packet_at);
+  }
+  for (size_t i = 0; i < entry.peer->sender().size(); ++i) {
+    const stream::OutboundStream& stream = entry.peer->sender().stream(i);
+    const auto index = static_cast<uint8_t>(i);
+    const sfu::Router::Flow flow = router_.FlowOf({id, index});
+    out.sent.push_back({.slot = index,
+                        .feed = flow.feed,
+                        .kind = stream.track().kind,
+                        .ssrc = stream.track().ssrc,
+                        .counters = stream.counters(),
+                        .round_trip = Measured(stream.round_trip()),
+                        .confirmed_at = stream.confirmed_at(),
+                        .last_sent_at = stream.last_sent_at(),
+                        .flows_since = flow.since,
+                        .blocked = flow.blocked});
+  }
+  return out;
 }
 
 }  // namespace vigil::worker

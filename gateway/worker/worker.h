@@ -129,7 +129,7 @@ class Worker {
   absl::Status Restore(const WorkerState& state, transport::SrtpSender::RestoreMode mode,
                        Timestamp now, TurnOutput& out);
 
-  WorkerReport Report() const;
+  WorkerReport Report(const ReportScope& scope = {}) const;
   const WorkerCounters& counters() const { return counters_; }
   PacketPool& pool() { return pool_; }
   const WorkerOptions& options() const { return options_; }
@@ -144,6 +144,15 @@ class Worker {
     std::vector<ClientAddress> bound;  // Its addresses in by_address_.
     std::vector<std::string> ufrags;   // Names in by_ufrag_.
     bool open = false;                 // Keys and an address are there: its slots are fed.
+    // For whoever asks why nothing flows.
+    uint64_t dropped = 0;
+    std::optional<DropReason> last_drop;
+    Timestamp last_drop_at = Timestamp::LongAgo();
+    void NoteDrop(DropReason reason, Timestamp now) {
+      ++dropped;
+      last_drop = reason;
+      last_drop_at = now;
+    }
     DeadlineHook wake;
   };
 
@@ -165,6 +174,7 @@ class Worker {
   };
 
   Owner* FindByAddress(const ClientAddress& client);
+  PeerReport ReportOf(const Entry& entry) const;
   Entry* FindById(PeerId id);
   void HandleStun(io::InboundDatagram& datagram, Timestamp now, TurnOutput& out);
   std::optional<DropReason> HandleDtls(Entry& entry, io::InboundDatagram& datagram, Timestamp now,

@@ -19,6 +19,16 @@ constexpr TimeDelta kLongestWait = TimeDelta::Millis(500);
 
 }  // namespace
 
+DropCounters ThreadReport::AllDrops() const {
+  DropCounters drops = worker.counters.ingress_drops;
+  for (const DropCounters* more :
+       {&worker.router_drops, &worker.counters.egress_drops, &worker.counters.relay_drops,
+        &worker.send_drops, &port.inbound_drops, &port.outbound_drops}) {
+    drops += *more;
+  }
+  return drops;
+}
+
 WorkerThread::WorkerThread(std::unique_ptr<Worker> worker, io::DatagramPort& port,
                            io::Poller& poller, const io::Poller& control)
     : worker_(std::move(worker)),
@@ -45,6 +55,7 @@ void WorkerThread::Run() {
   Timestamp now = io::MonotonicNow();
   started_ = now;
   while (!stopping_.load(std::memory_order_relaxed)) {
+    last_turn_.store(now, std::memory_order_relaxed);
     const bool again = Turn(now);
     const Timestamp end = io::MonotonicNow();
     turn_.Add(end - now);
@@ -73,15 +84,18 @@ bool WorkerThread::TakeAsks(Timestamp now) {
     Ask* ask = asks_.Front();
     if (ask == nullptr) return false;
     Answer answer{.ticket = ask->ticket};
+    const auto* report = std::get_if<ReportRequest>(&ask->what);
+    const bool long_work = report != nullptr && report->scope.peers != ReportScope::Peers::kNone;
     if (const auto* command = std::get_if<sfu::Command>(&ask->what)) {
       answer.status = worker_->Apply(*command, now, output_);
     } else {
-      answer.report = std::make_unique<ThreadReport>(ThreadReport{.worker = worker_->Report(),
-                                                                  .port = port_.counters(),
-                                                                  .turn = turn_,
-                                                                  .busy = busy_,
-                                                                  .running = now - started_,
-                                                                  .lagged_events = lagged_total_});
+      answer.report =
+          std::make_unique<ThreadReport>(ThreadReport{.worker = worker_->Report(report->scope),
+                                                      .port = port_.counters(),
+                                                      .turn = turn_,
+                                                      .busy = busy_,
+                                                      .running = now - started_,
+                                                      .lagged_events = lagged_total_});
     }
     // Passwords and keys are not to lie in the ring until they are overwritten.
     *ask = {};
@@ -89,6 +103,8 @@ bool WorkerThread::TakeAsks(Timestamp now) {
     // Never full: no more than kMaxAsks are outstanding.
     VIGIL_CHECK(answers_.Push(std::move(answer)));
     control_.Wake();
+    // Media waits for no second report in a turn.
+    if (long_work) return true;
   }
   return true;
 }

@@ -21,7 +21,9 @@
 namespace vigil::worker {
 
 // A copy of the counters of the worker, its thread and its port.
-struct ReportRequest {};
+struct ReportRequest {
+  ReportScope scope;
+};
 
 // What the control thread asks of a worker, and what it is answered under the same ticket.
 struct Ask {
@@ -35,6 +37,9 @@ struct ThreadReport {
   TimeDelta busy;          // Their sum.
   TimeDelta running;       // Since the thread started.
   uint64_t lagged_events = 0;
+
+  // Of all stages, by reason.
+  DropCounters AllDrops() const;
 };
 struct Answer {
   uint64_t ticket = 0;
@@ -77,6 +82,8 @@ class WorkerThread {
 
   // Any thread.
   void Wake() const { poller_.Wake(); }
+  // When the last turn began; LongAgo before the first.
+  Timestamp last_turn() const { return last_turn_.load(std::memory_order_relaxed); }
 
  private:
   void Run();
@@ -95,6 +102,7 @@ class WorkerThread {
   std::vector<WorkerThread*> others_;
   std::thread thread_;
   std::atomic<bool> stopping_{false};
+  std::atomic<Timestamp> last_turn_{Timestamp::LongAgo()};
 
   SpscRing<Ask> asks_{kMaxAsks};
   SpscRing<Answer> answers_{kMaxAsks};

@@ -87,5 +87,31 @@ TEST_F(HttpServerTest, AnAnswerThatComesAfterTheClientIsGoneHarmsNobody) {
   EXPECT_EQ(Get("/").substr(0, 12), "HTTP/1.1 200");
 }
 
+TEST_F(HttpServerTest, AnAddressAtItsBoundMakesRoomOfItsLongestIdleConnection) {
+  auto server = HttpServer::Open(
+      {.port = 0, .max_connections_per_address = 2}, context_,
+      [](const HttpRequest&, HttpServer::Respond respond) { respond({.status = 204}); });
+  ASSERT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
+  asio::ip::tcp::socket oldest(context_);
+  asio::ip::tcp::socket younger(context_);
+  for (asio::ip::tcp::socket* socket : {&oldest, &younger}) {
+    socket->connect({asio::ip::address_v4::loopback(), server_->port()});
+    const uint64_t accepted = server_->counters().accepted;
+    while (server_->counters().accepted == accepted) context_.run_one();
+  }
+  const std::string reply = Get("/");
+  EXPECT_EQ(reply.substr(0, 12), "HTTP/1.1 204");
+  EXPECT_EQ(reply.find("Content-Length"), std::string::npos);  // RFC 9110, 8.6.
+  EXPECT_EQ(server_->counters().shed, 1u);
+  char byte = 0;
+  boost::system::error_code error;
+  oldest.read_some(asio::buffer(&byte, 1), error);
+  EXPECT_EQ(error, asio::error::eof);
+  younger.non_blocking(true);
+  younger.read_some(asio::buffer(&byte, 1), error);
+  EXPECT_EQ(error, asio::error::would_block);
+}
+
 }  // namespace
 }  // namespace vigil::control

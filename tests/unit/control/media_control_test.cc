@@ -24,6 +24,7 @@ namespace {
 
 constexpr uint32_t kWorkers = 2;
 const worker::FeedName kRoom{"room-1", "patient"};
+const std::string kSite = "north";
 
 std::string ReadOffer(const std::string& name) {
   std::ifstream in(VIGIL_SOURCE_DIR "/tests/fixtures/sdp/" + name, std::ios::binary);
@@ -59,8 +60,10 @@ class MediaControlTest : public testing::Test {
         worker::NodeOptions{.wall_clock = rtp::WallClock{io::NtpAtMonotonicZero()},
                             .random = io::FillRandom},
         std::move(grounds), *std::move(dtls), *poller_);
-    control_ = std::make_unique<MediaControl>(MediaControlOptions{.media_addresses = {"127.0.0.1"}},
-                                              *node_);
+    clock_ = {.now = io::MonotonicNow, .unix_nanos = [](Timestamp at) { return at.ns(); }};
+    control_ = std::make_unique<MediaControl>(
+        MediaControlOptions{.media_addresses = {"127.0.0.1"}, .peers_per_participant = 10'000},
+        *node_, sites_, clock_, events_);
   }
 
   static worker::WorkerGround OpenGround(uint32_t index) {
@@ -82,21 +85,27 @@ class MediaControlTest : public testing::Test {
       return done();
     });
   }
-  void Play(size_t pictures, const std::vector<worker::FeedName>& feeds,
+  // Keeps what it is told.
+  class Told final : public MediaEvents {
+   public:
+    void OnChange(SiteId, v1::MediaEvent event) override { events.push_back(std::move(event)); }
+    std::vector<v1::MediaEvent> events;
+  };
+
+  void Play(size_t pictures, const std::vector<SiteFeed>& feeds,
             std::vector<absl::StatusOr<CreatedPeer>>& created) {
     control_->Play(
-        {.site = SiteId(1), .participant = "dr-1", .feeds = feeds, .offer = PlayOffer(pictures)},
+        {.site = kSite, .participant = "dr-1", .feeds = feeds, .offer = PlayOffer(pictures)},
         [&created](absl::StatusOr<CreatedPeer> peer) { created.push_back(peer); });
   }
   void Publish(std::vector<absl::StatusOr<CreatedPeer>>& created) {
-    control_->Publish(
-        {.site = SiteId(1), .feed = kRoom, .offer = ReadOffer("chromium-publish.sdp")},
-        [&created](absl::StatusOr<CreatedPeer> peer) { created.push_back(peer); });
+    control_->Publish({.site = kSite, .feed = kRoom, .offer = ReadOffer("chromium-publish.sdp")},
+                      [&created](absl::StatusOr<CreatedPeer> peer) { created.push_back(peer); });
   }
   // How many slots carry something, by the workers themselves.
   std::optional<size_t> Subscriptions() {
     std::optional<size_t> subscriptions;
-    control_->Report([&subscriptions](const MediaControl::Reports& reports) {
+    control_->Counters([&subscriptions](const MediaControl::Reports& reports) {
       subscriptions = 0;
       for (const auto& report : reports) *subscriptions += report->worker.subscriptions;
     });
@@ -106,6 +115,9 @@ class MediaControlTest : public testing::Test {
 
   std::unique_ptr<io::Poller> poller_ = io::OpenPoller();
   std::unique_ptr<worker::Node> node_;
+  SiteTable sites_;
+  ControlClock clock_;
+  Told events_;
   std::unique_ptr<MediaControl> control_;
 };
 
@@ -115,7 +127,7 @@ TEST_F(MediaControlTest, EverySlotThatWaitedForARoomGetsItHoweverManyThereAre) {
   constexpr size_t kPlayers = 10;
   constexpr size_t kSlots = 32;
   for (size_t i = 0; i < kPlayers; ++i) {
-    Play(kSlots, std::vector<worker::FeedName>(kSlots, kRoom), players);
+    Play(kSlots, std::vector<SiteFeed>(kSlots, {kSite, kRoom}), players);
     ASSERT_TRUE(PumpUntil([&] { return players.size() == i + 1; }));
     ASSERT_TRUE(players.back().ok()) << players.back().status();
   }
@@ -130,10 +142,10 @@ TEST_F(MediaControlTest, AFullQueueRefusesWhatIsNewAndLosesNothingThatIsThere) {
   std::vector<absl::StatusOr<CreatedPeer>> created;
   // The workers stand still.
   for (size_t i = 0; i < kWorkers * worker::WorkerThread::kMaxAsks; ++i) {
-    Play(1, {kRoom}, created);
+    Play(1, {{kSite, kRoom}}, created);
   }
   EXPECT_TRUE(created.empty());
-  Play(1, {kRoom}, created);
+  Play(1, {{kSite, kRoom}}, created);
   ASSERT_EQ(created.size(), 1u);
   EXPECT_EQ(created[0].status().code(), absl::StatusCode::kResourceExhausted);
   created.clear();
@@ -146,16 +158,16 @@ TEST_F(MediaControlTest, AFullQueueRefusesWhatIsNewAndLosesNothingThatIsThere) {
   // All end, though more ends are asked for at once than a queue takes.
   size_t closed = 0;
   for (const auto& peer : created) {
-    control_->Close(peer->resource, [&closed](const absl::Status& status) {
+    control_->Close(peer->id, [&closed](const absl::Status& status) {
       EXPECT_TRUE(status.ok()) << status;
       ++closed;
     });
   }
   ASSERT_TRUE(PumpUntil([&] { return closed == accepted; }));
   std::optional<size_t> peers;
-  control_->Report([&peers](const MediaControl::Reports& reports) {
+  control_->Counters([&peers](const MediaControl::Reports& reports) {
     peers = 0;
-    for (const auto& report : reports) *peers += report->worker.peers.size();
+    for (const auto& report : reports) *peers += report->worker.peer_count;
   });
   ASSERT_TRUE(PumpUntil([&] { return peers.has_value(); }));
   EXPECT_EQ(peers, 0u);
@@ -172,10 +184,9 @@ TEST_F(MediaControlTest, ARefusedAssignmentLeavesTheSlotAsItWas) {
   ASSERT_NE(picture, std::string::npos);
   const size_t sound = offer.find("m=audio");
   ASSERT_LT(sound, picture);
-  control_->Publish(
-      {.site = SiteId(1), .feed = {"room-2", "sound"}, .offer = offer.substr(0, picture)},
-      [&](absl::StatusOr<CreatedPeer> peer) { created.push_back(peer); });
-  Play(1, {kRoom}, created);
+  control_->Publish({.site = kSite, .feed = {"room-2", "sound"}, .offer = offer.substr(0, picture)},
+                    [&](absl::StatusOr<CreatedPeer> peer) { created.push_back(peer); });
+  Play(1, {{kSite, kRoom}}, created);
   ASSERT_TRUE(PumpUntil([&] { return created.size() == 3; }));
   for (const auto& peer : created) ASSERT_TRUE(peer.ok()) << peer.status();
 
@@ -185,7 +196,7 @@ TEST_F(MediaControlTest, ARefusedAssignmentLeavesTheSlotAsItWas) {
     if (!peer.slots.empty()) player = &peer;
   }
   ASSERT_NE(player, nullptr);
-  control_->Assign(player->resource, 0, worker::FeedName{"room-2", "sound"},
+  control_->Assign(player->id, 0, SiteFeed{kSite, {"room-2", "sound"}},
                    [&status](const absl::Status& answer) { status = answer; });
   ASSERT_TRUE(PumpUntil([&] { return status.has_value(); }));
   EXPECT_EQ(status->code(), absl::StatusCode::kFailedPrecondition);
@@ -197,7 +208,7 @@ TEST_F(MediaControlTest, ARefusedAssignmentLeavesTheSlotAsItWas) {
 TEST_F(MediaControlTest, ManyReportsAtOnceAreOne) {
   size_t answered = 0;
   for (int i = 0; i < 1'000; ++i) {
-    control_->Report([&answered](const MediaControl::Reports& reports) {
+    control_->Counters([&answered](const MediaControl::Reports& reports) {
       EXPECT_EQ(reports.size(), kWorkers);
       ++answered;
     });

@@ -77,11 +77,11 @@ TEST_F(LocalEdgeTest, BindsOfUnclaimedGroupsAreRefusedAndCounted) {
 TEST_F(LocalEdgeTest, AnswersReachTheClientAndDwellIsMeasured) {
   PacketRef packet = pool_.Take();
   packet->size = 50;
-  std::array<OutboundDatagram, 1> batch = {{{address_, std::move(packet), Now()}}};
+  std::array<OutboundDatagram, 1> batch = {{{address_, std::move(packet), {.received_at = Now()}}}};
   edge_->Send(batch);
   std::array<uint8_t, 100> bytes{};
   EXPECT_EQ(recv(client_.get(), bytes.data(), bytes.size(), 0), 50);
-  EXPECT_EQ(edge_->counters().dwell.count, 1u);
+  EXPECT_EQ(edge_->counters().sound.dwell.count, 1u);
   EXPECT_EQ(pool_.in_use(), 0u);
 }
 

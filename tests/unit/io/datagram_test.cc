@@ -41,14 +41,34 @@ TEST(Outbox, ClearReleasesAndMakesRoom) {
   outbox.Clear();
 }
 
-TEST(RecordDwell, CountsOnlyWhatForwardsSomething) {
+TEST(DwellRecorder, CountsOnlyWhatForwardsSomething) {
   PortCounters counters;
-  const std::array<Timestamp, 3> stamps = {MonotonicNow() - TimeDelta::Seconds(3),
-                                           Timestamp::LongAgo(), MonotonicNow()};
-  RecordDwell(stamps, counters);
-  EXPECT_EQ(counters.dwell.count, 2u);
-  EXPECT_EQ(counters.dwell.buckets.back(), 1u) << "three seconds are above the last edge";
-  EXPECT_GE(counters.dwell.sum, TimeDelta::Seconds(3));
+  const std::array<ForwardStamp, 3> stamps = {
+      {{.received_at = MonotonicNow() - TimeDelta::Seconds(3)},
+       {},
+       {.received_at = MonotonicNow()}}};
+  DwellRecorder().Record(stamps, counters);
+  EXPECT_EQ(counters.sound.dwell.count, 2u);
+  EXPECT_EQ(counters.sound.dwell.buckets.back(), 1u) << "three seconds are above the last edge";
+  EXPECT_GE(counters.sound.dwell.sum, TimeDelta::Seconds(3));
+  EXPECT_EQ(counters.picture.dwell.count, 0u);
+}
+
+TEST(DwellRecorder, JitterIsTheChangeOfDwellWithinOneStream) {
+  PortCounters counters;
+  DwellRecorder recorder;
+  const Timestamp now = MonotonicNow();
+  const auto picture = [now](uint32_t ssrc, TimeDelta ago) {
+    return ForwardStamp{.received_at = now - ago, .ssrc = ssrc, .is_picture = true};
+  };
+  const std::array<ForwardStamp, 5> stamps = {
+      picture(1, TimeDelta::Seconds(5)), picture(2, TimeDelta::Millis(1)),
+      picture(1, TimeDelta::Seconds(2)), picture(2, TimeDelta::Millis(1)),
+      picture(1, TimeDelta::Seconds(4))};
+  recorder.Record(stamps, counters);
+  EXPECT_EQ(counters.picture.jitter.count, 3u) << "the first of a stream has none before it";
+  EXPECT_EQ(counters.picture.jitter.sum, TimeDelta::Seconds(5)) << "3 s of stream 1, then 2 s";
+  EXPECT_EQ(counters.picture.jitter.buckets.front(), 1u) << "stream 2 stayed even";
 }
 
 }  // namespace

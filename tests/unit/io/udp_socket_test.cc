@@ -131,13 +131,13 @@ TEST_F(UdpSocketTest, UnusedPacketsGoBackToThePool) {
 TEST_F(UdpSocketTest, ABatchLongerThanASystemCallIsSentInOrder) {
   std::vector<OutboundDatagram> batch;
   for (uint8_t i = 0; i < 80; ++i) batch.push_back({client_address_, MakePacket(pool_, 60, i)});
-  batch[5].received_at = MonotonicNow();
+  batch[5].forwards.received_at = MonotonicNow();
   socket_->Send(batch, counters_);
   for (const OutboundDatagram& datagram : batch) EXPECT_FALSE(datagram.packet);
   EXPECT_EQ(pool_.in_use(), 0u);
   EXPECT_EQ(counters_.sent, 80u);
   EXPECT_EQ(counters_.sent_bytes, 80u * 60);
-  EXPECT_EQ(counters_.dwell.count, 1u);
+  EXPECT_EQ(counters_.sound.dwell.count, 1u);
   for (uint8_t i = 0; i < 80; ++i) {
     std::array<uint8_t, 100> bytes{};
     ASSERT_EQ(recv(client_.get(), bytes.data(), bytes.size(), 0), 60);

@@ -94,7 +94,7 @@ struct Client {
     for (;;) {
       Bytes bytes(room);
       ByteWriter writer(bytes);
-      if (!receiver.WriteFeedback(now, writer)) break;
+      if (!receiver.WriteFeedback(now, totals, writer)) break;
       EXPECT_TRUE(writer.ok());
       if (++written.packets > 400) {
         ADD_FAILURE() << "feedback without end";
@@ -122,6 +122,7 @@ struct Client {
   PacketPool pool{64};
   rtp::MediaParameters parameters;
   MediaReceiver receiver;
+  MediaTotals::Direction totals;
   rtp::TrackPacket out;
 };
 
@@ -403,7 +404,7 @@ TEST(MediaReceiver, EachStreamHasAReportBlock) {
   client.Receive({.ssrc = 6, .sequence = 100, .mid = "1"});
   client.Receive({.ssrc = 6, .sequence = 103});
   std::vector<rtp::ReportBlock> blocks;
-  client.receiver.MakeReportBlocks(At(10), blocks);
+  client.receiver.MakeReportBlocks(At(10), client.totals, blocks);
   ASSERT_EQ(blocks.size(), 2u);
   EXPECT_EQ(blocks[0].ssrc, 5u);
   EXPECT_EQ(blocks[1].ssrc, 6u);

@@ -395,7 +395,7 @@ TEST(Answer, SecondPictureOrSoundOfAPublisherIsRefused) {
   const auto answer = AnswerTo(With(std::string(kMinimalOffer) + With(video, "a=mid:1", "a=mid:2"),
                                     "BUNDLE 0 1", "BUNDLE 0 1 2"),
                                OptionsFor(Role::kPublish));
-  EXPECT_EQ(answer.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(
       answer.status().message(),
       "m-line 3 (video, mid 2) is a second video m-line; a feed has one picture and one sound "
@@ -404,7 +404,7 @@ TEST(Answer, SecondPictureOrSoundOfAPublisherIsRefused) {
 
 TEST(Answer, SsrcBasedSimulcastIsRefused) {
   const auto answer = AnswerTo(OfferWith("a=ssrc-group:SIM 1 2 3\n"), OptionsFor(Role::kPublish));
-  EXPECT_EQ(answer.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(std::string(answer.status().message()), HasSubstr("a=ssrc-group:SIM"));
 }
 
@@ -412,7 +412,7 @@ TEST(Answer, MoreTracksThanSsrcsAreRefused) {
   AnswerOptions options = OptionsFor(Role::kPlay);
   options.send_ssrcs.resize(1);
   const auto answer = AnswerTo(kMinimalOffer, options);
-  EXPECT_EQ(answer.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(answer.status().message(),
             "the offer asks for more than the 1 tracks that can be sent to one client");
 }

@@ -35,6 +35,9 @@ TEST(Worker, APacketGoesFromItsPublisherToItsSubscriber) {
   EXPECT_EQ(report.copies, 1u);
   EXPECT_EQ(report.peers.size(), 2u);
   EXPECT_EQ(report.peers[1].sent.at(0).feed, kFeed);
+  // No receiver report came, and who sends nothing measures nothing: no guess is told.
+  EXPECT_FALSE(report.peers[1].sent.at(0).round_trip.has_value());
+  EXPECT_FALSE(report.peers[1].publisher_round_trip.has_value());
 }
 
 TEST(Worker, UnknownSourcesAreDroppedAndCounted) {
