@@ -91,16 +91,17 @@ test('a wrong assignment is refused and changes nothing', {timeout: 120_000}, as
   const [one] = Object.keys(ROOMS);
   const {id} = await doctor.play({name: 'refused', participant: 'dr-4', feeds: [one]});
   await untilPlaying(doctor, {name: 'refused'});
-  for (const [message, why] of [
-    [{peer: id, slot: 0, feed: 'room-9/nobody'}, /room-9\/nobody/],
-    [{peer: id, slot: 7, feed: one}, /slot|7/],
-    [{peer: id, slot: -1, feed: one}, /slot|-1/],
-    [{peer: 'no-such-peer', slot: 0, feed: one}, /no-such-peer/],
-    [{peer: id, slot: 0, feed: 'not a feed name'}, /feed/],
-    [{peer: id, slot: 'first', feed: one}, /slot/],
+  for (const [message, reason, why] of [
+    [{peer: id, slot: 0, feed: 'room-9/nobody'}, 'FEED_NOT_FOUND', /room-9\/nobody/],
+    [{peer: id, slot: 7, feed: one}, 'SLOT_NOT_FOUND', /slot 7/],
+    [{peer: id, slot: -1, feed: one}, 'FIELD_INVALID', /slot/],
+    [{peer: 'no-such-peer', slot: 0, feed: one}, 'PEER_NOT_FOUND', /no-such-peer/],
+    [{peer: id, slot: 0, feed: 'not a feed name'}, 'FIELD_INVALID', /feed/],
+    [{peer: id, slot: 'first', feed: one}, 'FIELD_INVALID', /slot/],
+    [{peer: id, slot: 0, fed: one}, 'FIELD_INVALID', /fed/],
   ]) {
     await assert.rejects(gateway.call('MediaService/AssignSlot', message), (error) => {
-      assert.match(error.code, /^[a-z_]+$/);
+      assert.equal(error.details[0].debug.reason, reason, error.message);
       assert.match(error.message, why);
       return true;
     });

@@ -182,7 +182,8 @@ test('a bad offer gets a 4xx that says why', {timeout: 90_000}, async () => {
 test('an offer cut anywhere never makes a 5xx', {timeout: 90_000}, async () => {
   for (let n = 0; n < 60; ++n) {
     const cut = offer.slice(0, below(offer.length));
-    const response = await gateway.offer('/whip/room-8/patient', cut);
+    // Some cuts can be answered; one participant would then be at its limit of connections.
+    const response = await gateway.offer(`/whip/room-8-${n}/patient`, cut);
     await response.arrayBuffer();
     assert.ok(response.status < 500, String(response.status));
   }

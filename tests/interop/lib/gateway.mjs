@@ -7,7 +7,7 @@ import {fileURLToPath} from 'node:url';
 import {within} from './until.mjs';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const READY = /^ready http=(\S+) media=(\S+)$/m;
+const READY = /^ready http=(\S+) grpc=(\S+) media=(\S+) metrics=(\S+)$/m;
 // What a sanitizer, a failed check or a crash leaves on stderr.
 const DISASTER = /ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|VIGIL_CHECK failed/;
 
@@ -18,21 +18,26 @@ function address(text) {
 
 export class Gateway {
   log = '';
-  url;      // http://127.0.0.1:PORT
+  url;      // http://127.0.0.1:PORT, or https: when `env` names a certificate
+  grpc;     // 127.0.0.1:PORT
+  metrics;  // http://127.0.0.1:PORT
   media;    // One {host, port} for each worker.
   #output = '';
+  #scheme;
   #process;
   #exited;
 
-  // The binary is named by VIGIL_GATEWAY. All ports are free ones of the loopback interface.
-  static async start({workers = 2, args = []} = {}) {
+  // The binary is named by VIGIL_GATEWAY. All ports are free ones of the loopback interface; `env`
+  // sets further keys of the configuration.
+  static async start({workers = 2, args = [], env = {}} = {}) {
     const binary = process.env.VIGIL_GATEWAY;
     if (!binary) throw new Error('VIGIL_GATEWAY must name the vigil-gateway binary');
     const gateway = new Gateway();
-    gateway.#spawn(binary, [
-      '--http-address', '127.0.0.1', '--http-port', '0',
-      '--media-address', '127.0.0.1', '--media-port', '0',
-      '--workers', String(workers), '--console-dir', `${ROOT}gateway/console`, ...args]);
+    gateway.#scheme = env.VIGIL_TLS_CERTIFICATE ? 'https' : 'http';
+    gateway.#spawn(binary, args, {
+      VIGIL_HTTP_PORT: '0', VIGIL_GRPC_PORT: '0', VIGIL_METRICS_PORT: '0', VIGIL_MEDIA_PORT: '0',
+      VIGIL_NODE_WORKERS: String(workers), VIGIL_CONSOLE_DIR: `${ROOT}gateway/console`,
+      VIGIL_SHUTDOWN_DRAIN_SECONDS: '0', ...env});
     try {
       await gateway.#untilReady();
     } catch (error) {
@@ -42,8 +47,9 @@ export class Gateway {
     return gateway;
   }
 
-  #spawn(binary, args) {
-    this.#process = spawn(binary, args, {stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT});
+  #spawn(binary, args, env) {
+    this.#process = spawn(binary, args, {
+      stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT, env: {...process.env, ...env}});
     this.#exited = once(this.#process, 'exit').then(([code, signal]) => ({code, signal}));
     this.#exited.catch(() => {});  // "Could not be started" is told by untilReady.
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
@@ -63,8 +69,10 @@ export class Gateway {
         reject(new Error(`the gateway ended before it was ready (${code ?? signal})`));
       }, reject);
     });
-    const [, http, media] = await within(20_000, 'the ready line', ready);
-    this.url = `http://${http}`;
+    const [, http, grpc, media, metrics] = await within(20_000, 'the ready line', ready);
+    this.url = `${this.#scheme}://${http}`;
+    this.grpc = grpc;
+    this.metrics = `http://${metrics}`;
     this.media = media.split(',').map(address);
   }
 
@@ -86,7 +94,10 @@ export class Gateway {
     throw Object.assign(new Error(`${method}: ${reply.code}: ${reply.message}`), reply);
   }
 
-  stats() { return this.call('MediaService/GetStats'); }
+  async stats() {
+    const {peers = []} = await this.call('MediaService/GetStats');
+    return {peers};
+  }
 
   // Ends the gateway with SIGTERM. Throws, with its log, unless it exits 0 in time and left no
   // report of a sanitizer.
