@@ -25,7 +25,9 @@ def handled(file):
 def main():
     target, file = sys.argv[1], Path(sys.argv[2])
     lines = handled(file)
-    file.write_text("".join(" ".join(line) + "\n" for line in lines))
+    # At once: written anew, it would be empty for a moment, and somebody reads it meanwhile.
+    if file.exists():
+        os.truncate(file, sum(len(" ".join(line)) + 1 for line in lines))
     token = lines[-1][0] if lines else ""
     client = Client(target, os.environ.get("VIGIL_TOKEN", ""))
     call = client.method("WatchMedia")(media_pb2.WatchMediaRequest(resume_token=token),
