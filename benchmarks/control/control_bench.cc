@@ -15,13 +15,13 @@
 #include <cstdio>
 #include <ctime>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "benchmarks/control/room_calls.h"
 #include "gateway/base/time.h"
 #include "gateway/io/clock.h"
 #include "grpcpp/grpcpp.h"
@@ -52,12 +52,6 @@ std::shared_ptr<grpc::Channel> Connect(const Options& options, int number = 0) {
   arguments.SetInt("vigil.bench.channel", number);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(options.server, grpc::InsecureChannelCredentials(), arguments);
-}
-
-std::string ReadFile(const std::string& name) {
-  std::ifstream file(name, std::ios::binary);
-  if (!file) throw std::runtime_error("cannot read " + name);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 void Insist(const grpc::Status& status, const char* what) {
@@ -105,24 +99,8 @@ void Write(const Options& options, const json& parameters, const json& results) 
 
 // ---- A room and a physician who never connect: enough for commands. ----
 
-void Publish(Stub& stub, const Options& options, const std::string& participant) {
-  v1::PublishRequest request;
-  request.set_participant(participant);
-  request.set_feed("patient");
-  request.set_sdp_offer(ReadFile(options.offers + "/chromium-publish.sdp"));
-  grpc::ClientContext context;
-  v1::PublishResponse response;
-  Insist(stub.Publish(&context, request, &response), "Publish");
-}
-
-v1::SubscribeResponse Subscribe(Stub& stub, const Options& options) {
-  v1::SubscribeRequest request;
-  request.set_participant("dr-1");
-  request.set_sdp_offer(ReadFile(options.offers + "/chromium-play.sdp"));
-  grpc::ClientContext context;
-  v1::SubscribeResponse response;
-  Insist(stub.Subscribe(&context, request, &response), "Subscribe");
-  return response;
+void PublishRoom(Stub& stub, const Options& options, const std::string& participant) {
+  Publish(stub, participant, ReadFile(options.offers + "/chromium-publish.sdp"));
 }
 
 // ---- flood ----
@@ -171,8 +149,9 @@ json Flood(const Options& options) {
 
 json Applied(const Options& options) {
   const auto stub = v1::MediaService::NewStub(Connect(options));
-  for (const char* room : {"room-1", "room-2"}) Publish(*stub, options, room);
-  const v1::SubscribeResponse physician = Subscribe(*stub, options);
+  for (const char* room : {"room-1", "room-2"}) PublishRoom(*stub, options, room);
+  const v1::SubscribeResponse physician =
+      Subscribe(*stub, "dr-1", ReadFile(options.offers + "/chromium-play.sdp"), "");
   std::vector<double> seconds;
   for (int i = 0; i < options.calls; ++i) {
     v1::AssignSlotRequest request;
@@ -255,7 +234,7 @@ class Watches {
 json MeasureWatches(const Options& options) {
   const auto stub = v1::MediaService::NewStub(Connect(options, -1));
   // Whatever the first watch and the first peer cost is not the watches' doing.
-  Publish(*stub, options, "room-1");
+  PublishRoom(*stub, options, "room-1");
   Options one = options;
   one.count = 1;
   Watches(one).Until(&Watch::has_snapshot);
@@ -264,7 +243,7 @@ json MeasureWatches(const Options& options) {
   watches.Until(&Watch::has_snapshot);
   const uint64_t idle = ResidentBytes(options.pid);
   const Timestamp begun = io::MonotonicNow();
-  Publish(*stub, options, "room-2");
+  PublishRoom(*stub, options, "room-2");
   watches.Until(&Watch::has_event);
   const TimeDelta told = io::MonotonicNow() - begun;
   const uint64_t busy = ResidentBytes(options.pid);

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <iterator>
 #include <memory>
 #include <stdexcept>
@@ -16,6 +15,7 @@
 
 #include "CLI/CLI.hpp"
 #include "benchmarks/control/media_client.h"
+#include "benchmarks/control/room_calls.h"
 #include "gateway/base/byte_io.h"
 #include "gateway/io/clock.h"
 #include "grpcpp/grpcpp.h"
@@ -23,38 +23,6 @@
 
 namespace vigil::bench {
 namespace {
-
-using Stub = v1::MediaService::Stub;
-
-std::string ReadFile(const std::string& name) {
-  std::ifstream file(name, std::ios::binary);
-  if (!file) throw std::runtime_error("cannot read " + name);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-std::string Publish(Stub& stub, const std::string& room, const std::string& offer) {
-  v1::PublishRequest request;
-  request.set_participant(room);
-  request.set_feed("patient");
-  request.set_sdp_offer(offer);
-  grpc::ClientContext context;
-  v1::PublishResponse response;
-  const grpc::Status status = stub.Publish(&context, request, &response);
-  if (!status.ok()) throw std::runtime_error("Publish: " + status.error_message());
-  return response.sdp_answer();
-}
-
-std::string Subscribe(Stub& stub, const std::string& room, const std::string& offer) {
-  v1::SubscribeRequest request;
-  request.set_participant("dr-" + room);
-  request.set_sdp_offer(offer);
-  request.add_feeds(room + "/patient");
-  grpc::ClientContext context;
-  v1::SubscribeResponse response;
-  const grpc::Status status = stub.Subscribe(&context, request, &response);
-  if (!status.ok()) throw std::runtime_error("Subscribe: " + status.error_message());
-  return response.sdp_answer();
-}
 
 // The payload types and SSRCs of the recorded offer, chromium-publish.sdp.
 constexpr uint8_t kOpus = 111;
@@ -136,10 +104,12 @@ void Run(const std::string& server, const std::string& offers, int count) {
   std::vector<Room> rooms(static_cast<size_t>(count));
   for (size_t i = 0; i < rooms.size(); ++i) {
     const std::string name = "room-" + std::to_string(i + 1);
-    rooms[i].publisher = std::make_unique<MediaClient>(
-        publish, [&](const std::string& offer) { return Publish(*stub, name, offer); });
-    rooms[i].viewer = std::make_unique<MediaClient>(
-        play, [&](const std::string& offer) { return Subscribe(*stub, name, offer); });
+    rooms[i].publisher = std::make_unique<MediaClient>(publish, [&](const std::string& offer) {
+      return Publish(*stub, name, offer).sdp_answer();
+    });
+    rooms[i].viewer = std::make_unique<MediaClient>(play, [&](const std::string& offer) {
+      return Subscribe(*stub, "dr-" + name, offer, name + "/patient").sdp_answer();
+    });
   }
   const auto all = [&rooms](auto&& holds) {
     return std::all_of(rooms.begin(), rooms.end(), holds);

@@ -182,8 +182,9 @@ void Peer::HandleRtcpPacket(const rtp::RtcpPacket& packet, Timestamp received, T
     if (track && *track < 64) outcome.keyframe_tracks |= uint64_t{1} << *track;
   };
   const auto read_blocks = [this, now](const rtp::ReportBlocks& blocks) {
-    for (size_t i = 0; i < blocks.size(); ++i)
+    for (size_t i = 0; i < blocks.size(); ++i) {
       sender_.OnReportBlock(blocks[i], now, context_.totals.out);
+    }
   };
   if (const auto* sr = std::get_if<rtp::SenderReport>(&packet)) {
     const auto change = receiver_.OnSenderReport(*sr, received, context_.wall_clock);

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "vigil/v1/media.grpc.pb.h"
+
+// What the programs of this folder ask of a gateway. All throw std::runtime_error if it refuses.
+
+namespace vigil::bench {
+
+std::string ReadFile(const std::string& name);
+// Publishes `participant`/patient. Returns the answer.
+v1::PublishResponse Publish(v1::MediaService::Stub& stub, const std::string& participant,
+                            const std::string& offer);
+// Receives `feed`, which may be empty: nothing yet.
+v1::SubscribeResponse Subscribe(v1::MediaService::Stub& stub, const std::string& participant,
+                                const std::string& offer, const std::string& feed);
+
+}  // namespace vigil::bench
