@@ -1,5 +1,7 @@
 #include "gateway/control/media_log.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,23 @@ namespace {
 absl::Status Expired() {
   return ApiError(v1::ERROR_REASON_RESUME_EXPIRED,
                   "resume_token: what it points at is no longer kept; watch anew without it");
+}
+
+absl::Status NoToken() { return FieldError("resume_token", "is none of this API"); }
+
+// Parts of a token before those of its sites.
+constexpr size_t kHead = 3;
+
+absl::StatusOr<std::vector<std::string>> PartsOf(std::string_view token) {
+  std::string text;
+  if (token.size() > 16'384 ||
+      !absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &text)) {
+    return NoToken();
+  }
+  std::vector<std::string> parts = absl::StrSplit(text, '.');
+  uint64_t sequence = 0;
+  if (parts.size() < kHead || !absl::SimpleAtoi(parts[2], &sequence)) return NoToken();
+  return parts;
 }
 
 }  // namespace
@@ -59,32 +78,38 @@ uint64_t MediaLog::Fingerprint(const Place& place) const {
 
 absl::StatusOr<MediaLog::Place> MediaLog::Resume(std::string_view token,
                                                  const std::set<SiteId>& sites) const {
-  std::string text;
-  if (token.size() > 16'384 ||
-      !absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &text)) {
-    return FieldError("resume_token", "is none of this API");
-  }
-  const std::vector<std::string> parts = absl::StrSplit(text, '.');
+  const absl::StatusOr<std::vector<std::string>> parts = PartsOf(token);
+  if (!parts.ok()) return parts.status();
   Place place = End(sites);
-  if (parts.size() < 3 || !absl::SimpleAtoi(parts[2], &place.sequence_)) {
-    return FieldError("resume_token", "is none of this API");
-  }
   // Another run, or another token with other sites: nothing says what the watch knows of them.
-  if (parts[0] != absl::StrCat(absl::Hex(boot_)) || parts.size() != 3 + sites.size() ||
-      parts[1] != absl::StrCat(absl::Hex(Fingerprint(place)))) {
+  if ((*parts)[0] != absl::StrCat(absl::Hex(boot_)) || parts->size() != kHead + sites.size() ||
+      (*parts)[1] != absl::StrCat(absl::Hex(Fingerprint(place)))) {
     return Expired();
   }
-  size_t part = 3;
+  const bool readable = absl::SimpleAtoi((*parts)[2], &place.sequence_);
+  size_t part = kHead;
   for (auto& [site, next] : place.next_) {
-    if (!absl::SimpleAtoi(parts[part++], &next)) {
-      return FieldError("resume_token", "is none of this API");
-    }
-  }
-  for (const auto& [site, next] : place.next_) {
+    if (!readable || !absl::SimpleAtoi((*parts)[part++], &next)) return NoToken();
     const auto log = sites_.find(site);
     const uint64_t end = log == sites_.end() ? 1 : log->second.end();
     const uint64_t first = log == sites_.end() ? 1 : log->second.first;
     if (next < first || next > end) return Expired();
+  }
+  return place;
+}
+
+absl::StatusOr<MediaLog::Place> MediaLog::ResumeEverySite(std::string_view token,
+                                                          const std::set<SiteId>& sites) const {
+  const absl::StatusOr<std::vector<std::string>> parts = PartsOf(token);
+  if (!parts.ok()) return parts.status();
+  const size_t known = std::min(parts->size() - kHead, sites.size());
+  const auto first_new = std::next(sites.begin(), static_cast<std::ptrdiff_t>(known));
+  absl::StatusOr<Place> place = Resume(token, {sites.begin(), first_new});
+  if (!place.ok()) return place;
+  for (auto site = first_new; site != sites.end(); ++site) {
+    const auto log = sites_.find(*site);
+    if (log != sites_.end() && log->second.first > 1) return Expired();
+    place->Add(*site);
   }
   return place;
 }

@@ -53,6 +53,10 @@ class MediaLog {
   // The place of a token that Token() made. RESUME_EXPIRED when a change behind it is no longer
   // kept, or it is of another run or of other sites.
   absl::StatusOr<Place> Resume(std::string_view token, const std::set<SiteId>& sites) const;
+  // The same for a watch of every site: those that came later, whose ids are above all others, are
+  // read from their beginning.
+  absl::StatusOr<Place> ResumeEverySite(std::string_view token,
+                                        const std::set<SiteId>& sites) const;
   std::string Token(const Place& place) const;
 
   // The next change behind the place, which moves over it. Null: there is none.

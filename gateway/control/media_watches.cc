@@ -157,7 +157,9 @@ absl::StatusOr<std::unique_ptr<MessageSource>> MediaWatches::Open(
                          .snapshot = nullptr,
                          .wake = std::move(wake)};
   if (!request.resume_token().empty()) {
-    auto place = log_.Resume(request.resume_token(), *sites);
+    const bool every_site = context.caller->all_sites && request.site().empty();
+    auto place = every_site ? log_.ResumeEverySite(request.resume_token(), *sites)
+                            : log_.Resume(request.resume_token(), *sites);
     if (!place.ok()) return place.status();
     options.place = *std::move(place);
   } else {

@@ -199,6 +199,18 @@ class TwoSites(unittest.TestCase):
         self.assertEqual(errors[0].reason, "RESUME_EXPIRED")
         self.assertEqual(str(errors[0]), str(errors[1]))
 
+    def test_a_watch_of_every_site_goes_on_with_sites_that_came_since(self):
+        operator = self.client(self.issuer.operator())
+        north, south = self.desks()
+        self.publish(north, "room-1", "patient")
+        watch = operator.watch().until_snapshot()
+        token = watch.messages[-1].resume_token
+        watch.cancel()
+        self.publish(south, "room-1", "patient")
+        resumed = operator.watch(resume_token=token)
+        told = resumed.until_event("the new site", lambda e: e.HasField("feed_published"))
+        self.assertEqual((told.event.site, told.sequence), (SOUTH, 2))
+
     def test_a_peer_of_another_site_is_as_none(self):
         north, south = self.desks()
         there = self.publish(south, "room-1", "patient")

@@ -75,6 +75,28 @@ TEST(MediaLog, AnotherSitesCrowdTakesNothingAndShowsNothing) {
   EXPECT_EQ(north.sequence(), 1u);
 }
 
+TEST(MediaLog, AWatchOfEverySiteGoesOnWithThoseThatCameSince) {
+  MediaLog log(7);
+  MediaLog::Place place = log.End({kNorth});
+  log.Append(kNorth, Ended("n1"));
+  log.Next(place);
+  const std::string token = log.Token(place);
+  log.Append(kSouth, Ended("s1"));
+  log.Append(kNorth, Ended("n2"));
+  auto resumed = log.ResumeEverySite(token, {kNorth, kSouth});
+  ASSERT_TRUE(resumed.ok()) << resumed.status();
+  EXPECT_EQ(ReadAll(log, *resumed), (std::vector<std::string>{"s1", "n2"}));
+  EXPECT_EQ(resumed->sequence(), 3u);
+  // Also a site in which nothing has happened, and no site at all.
+  EXPECT_TRUE(log.ResumeEverySite(token, {kNorth, kSouth, SiteId(3)}).ok());
+  EXPECT_TRUE(log.ResumeEverySite(log.Token(log.End({})), {kNorth, kSouth}).ok());
+  EXPECT_EQ(ReasonOf(log.ResumeEverySite(token, {kSouth}).status()),
+            v1::ERROR_REASON_RESUME_EXPIRED);
+  for (size_t i = 0; i < MediaLog::kKept; ++i) log.Append(kSouth, Ended("x"));
+  EXPECT_EQ(ReasonOf(log.ResumeEverySite(token, {kNorth, kSouth}).status()),
+            v1::ERROR_REASON_RESUME_EXPIRED);
+}
+
 TEST(MediaLog, TokensOfOthersAreRefused) {
   MediaLog log(7);
   log.Append(kNorth, Ended("x"));
