@@ -1,13 +1,15 @@
 // Whether calls of the API disturb media: rooms with a physician each, the gateway's own dwell with
 // and without a flood of unary calls, alternating; then how long a command takes, and what 1,000
-// watches cost. Prints figures; judges nothing.
+// watches cost. The clients keep to the first processor, the gateway to the others: what is measured
+// is what calls cost the gateway, not what the client takes from it. Prints figures; judges nothing.
 //   VIGIL_GATEWAY=build/release/gateway/app/vigil-gateway \
 //   VIGIL_CONTROL_BENCH=build/release/benchmarks/control/vigil_control_bench \
 //   VIGIL_LOAD_MEDIA=build/release/benchmarks/control/vigil_media_load \
 //     node benchmarks/control/control_load.mjs [ROUNDS] [SECONDS] [ROOMS]
 
-import {spawn} from 'node:child_process';
+import {execFileSync, spawn} from 'node:child_process';
 import {once} from 'node:events';
+import os from 'node:os';
 import readline from 'node:readline';
 import {fileURLToPath} from 'node:url';
 
@@ -18,6 +20,20 @@ const SECONDS = Number(process.argv[3] ?? 10);
 const ROOMS = Number(process.argv[4] ?? 20);
 const OFFERS = fileURLToPath(new URL('../../tests/fixtures/sdp', import.meta.url));
 const UNLIMITED = {VIGIL_LIMITS_CALLS_PER_SECOND: '1000000', VIGIL_LIMITS_CALLS_AT_ONCE: '1000000'};
+
+const PROCESSORS = os.availableParallelism();
+if (PROCESSORS < 2) throw new Error('one processor for the clients and one for the gateway needed');
+
+// A client, on its own processor.
+const spawnClient = (binary, args, stdio) =>
+  spawn('taskset', ['--cpu-list', '0', binary, ...args], {stdio});
+
+async function startGateway(env) {
+  const gateway = await Gateway.start({workers: 1, env});
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', `1-${PROCESSORS - 1}`,
+                           String(gateway.pid)], {stdio: 'ignore'});
+  return gateway;
+}
 
 const seconds = (text) => Number(text.replace('s', ''));
 
@@ -43,8 +59,8 @@ function atMost({edges}, counts, share) {
 }
 
 async function bench(gateway, ...args) {
-  const child = spawn(process.env.VIGIL_CONTROL_BENCH, [...args, '--server', gateway.grpc],
-                      {stdio: ['ignore', 'inherit', 'inherit']});
+  const child = spawnClient(process.env.VIGIL_CONTROL_BENCH, [...args, '--server', gateway.grpc],
+                            ['ignore', 'inherit', 'inherit']);
   const [code] = await once(child, 'exit');
   if (code !== 0) throw new Error(`the client ended with ${code}`);
 }
@@ -68,9 +84,10 @@ async function measure(gateway, flooded) {
 
 // Rooms and physicians; resolves when media arrives, and gives what ends them.
 async function startMedia(gateway) {
-  const child = spawn(process.env.VIGIL_LOAD_MEDIA,
-                      ['--server', gateway.grpc, '--offers', OFFERS, '--rooms', String(ROOMS)],
-                      {stdio: ['pipe', 'pipe', 'inherit']});
+  const child = spawnClient(
+      process.env.VIGIL_LOAD_MEDIA,
+      ['--server', gateway.grpc, '--offers', OFFERS, '--rooms', String(ROOMS)],
+      ['pipe', 'pipe', 'inherit']);
   const lines = readline.createInterface({input: child.stdout});
   const [line] = await once(lines, 'line');
   if (line !== 'ready') throw new Error(line);
@@ -82,7 +99,7 @@ async function startMedia(gateway) {
 }
 
 async function forwarding(name, env) {
-  const gateway = await Gateway.start({workers: 1, env});
+  const gateway = await startGateway(env);
   try {
     const stopMedia = await startMedia(gateway);
     console.log(`${ROOMS} rooms, ${name}:`);
@@ -98,7 +115,7 @@ async function forwarding(name, env) {
 
 async function commands() {
   for (let round = 0; round < ROUNDS; ++round) {
-    const gateway = await Gateway.start({workers: 1, env: UNLIMITED});
+    const gateway = await startGateway(UNLIMITED);
     try {
       await bench(gateway, 'applied', '--offers', OFFERS);
       await bench(gateway, 'watches', '--offers', OFFERS, '--pid', String(gateway.pid));

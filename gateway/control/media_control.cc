@@ -317,10 +317,8 @@ std::vector<worker::Posting> MediaControl::AssignFirst(PeerId peer,
     const size_t n = next[static_cast<size_t>(record.slots[slot].kind)]++;
     if (n >= feeds.size()) continue;
     const auto assigned = directory_.Assign(peer, slot, feeds[n]);
-    if (!assigned.ok()) {
-      directory_.Expect(peer, slot, feeds[n]);
-      continue;
-    }
+    directory_.Expect(peer, slot, feeds[n]);
+    if (!assigned.ok()) continue;
     postings.insert(postings.end(), assigned->postings.begin(), assigned->postings.end());
   }
   return postings;
@@ -371,20 +369,22 @@ void MediaControl::Assign(PeerId id, uint32_t slot, const std::optional<SiteFeed
   }
   auto assigned = directory_.Assign(id, slot, key);
   if (!assigned.ok()) return done(assigned.status());
-  PostAll(std::move(assigned->postings),
-          [this, id, slot, key, before = assigned->before, done](const absl::Status& status) {
+  std::vector<worker::Posting> postings = std::move(assigned->postings);
+  PostAll(std::move(postings),
+          [this, assignment = *std::move(assigned), done](const absl::Status& status) {
             if (status.ok()) {
-              TellAssigned(id, slot);
+              directory_.Accept(assignment);
+              TellAssigned(assignment.peer, assignment.slot);
               return done(status);
             }
-            if (key) PostAll(directory_.Revert(id, slot, *key, before), nullptr);
-            if (status.code() != absl::StatusCode::kFailedPrecondition) {
+            PostAll(directory_.Refuse(assignment), nullptr);
+            if (status.code() != absl::StatusCode::kFailedPrecondition)
               return done(FromWorker(status));
-            }
+            const std::string name = assignment.feed ? assignment.feed->name.ToString() : "";
             done(ApiError(v1::ERROR_REASON_SLOT_UNFIT,
-                          absl::StrCat("feed ", key->name.ToString(), " does not fit slot ", slot,
-                                       ": ", status.message()),
-                          {{"feed", key->name.ToString()}, {"slot", std::to_string(slot)}}));
+                          absl::StrCat("feed ", name, " does not fit slot ", assignment.slot, ": ",
+                                       status.message()),
+                          {{"feed", name}, {"slot", std::to_string(assignment.slot)}}));
           });
 }
 
@@ -562,17 +562,25 @@ void MediaControl::OnEvent(uint32_t worker, const sfu::Event& event) {
   } else if (const auto* switched = std::get_if<sfu::SlotSwitched>(&event)) {
     TellSwitched(*switched);
   } else if (const auto* mismatch = std::get_if<sfu::SlotCodecMismatch>(&event)) {
-    TellMismatched(mismatch->slot);
+    TellMismatched(*mismatch);
   } else if (const auto* lagged = std::get_if<sfu::Lagged>(&event)) {
     lagged_events_ += lagged->count;
     Reconcile(worker);
   }
 }
 
+// The peer, if its slot is assigned the feed that the worker speaks of. What has been assigned
+// something else meanwhile is not worth telling.
+const worker::PeerRecord* MediaControl::FindAssigned(sfu::SlotKey slot, FeedId id) const {
+  const worker::PeerRecord* peer = directory_.FindPeer(slot.peer);
+  const worker::FeedRecord* feed = directory_.FindFeed(id);
+  if (peer == nullptr || feed == nullptr) return nullptr;
+  return peer->slots.at(slot.index).assigned == feed->key ? peer : nullptr;
+}
+
 void MediaControl::TellSwitched(const sfu::SlotSwitched& switched) {
-  const worker::PeerRecord* peer = directory_.FindPeer(switched.slot.peer);
-  // What was meanwhile told to carry something else is not worth telling.
-  if (peer == nullptr || peer->slots[switched.slot.index].carries != switched.feed) return;
+  const worker::PeerRecord* peer = FindAssigned(switched.slot, switched.feed);
+  if (peer == nullptr) return;
   v1::MediaEvent event;
   v1::SlotSwitched& told = *event.mutable_slot_switched();
   told.set_participant(peer->participant);
@@ -582,8 +590,9 @@ void MediaControl::TellSwitched(const sfu::SlotSwitched& switched) {
   events_.OnChange(peer->site, std::move(event));
 }
 
-void MediaControl::TellMismatched(sfu::SlotKey slot) {
-  const worker::PeerRecord* peer = directory_.FindPeer(slot.peer);
+void MediaControl::TellMismatched(const sfu::SlotCodecMismatch& mismatch) {
+  const auto [slot, feed] = mismatch;
+  const worker::PeerRecord* peer = FindAssigned(slot, feed);
   if (peer == nullptr) return;
   v1::MediaEvent event;
   v1::SlotMismatched& told = *event.mutable_slot_mismatched();

@@ -149,7 +149,8 @@ class MediaControl {
   void TellFeedEnded(const worker::FeedKey& key);
   void TellAssigned(PeerId peer, uint32_t slot);
   void TellSwitched(const sfu::SlotSwitched& switched);
-  void TellMismatched(sfu::SlotKey slot);
+  void TellMismatched(const sfu::SlotCodecMismatch& mismatch);
+  const worker::PeerRecord* FindAssigned(sfu::SlotKey slot, FeedId feed) const;
   void Connect(PeerId peer);
   void OnEvent(uint32_t worker, const sfu::Event& event);
   void Reconcile(uint32_t worker);

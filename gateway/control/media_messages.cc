@@ -67,7 +67,7 @@ v1::Slot MediaMessages::Slot(const worker::PeerRecord& peer, uint32_t index) con
   out.set_index(index);
   out.set_kind(ToProto(slot.kind));
   out.set_mid(slot.mid);
-  if (slot.wanted) out.set_feed(FeedName(*slot.wanted, peer.site));
+  if (slot.assigned) out.set_feed(FeedName(*slot.assigned, peer.site));
   return out;
 }
 

@@ -50,13 +50,12 @@ void MediaSender::OnReportBlock(const rtp::ReportBlock& block, Timestamp now,
   const std::optional<uint8_t> track = TrackOf(block.ssrc);
   if (!track) return;
   stream::OutboundStream& stream = streams_[*track];
-  const int32_t lost = block.cumulative_lost - stream.counters().reported_lost;
-  // It may fall: what came late was not lost.
-  if (lost > 0) totals.lost += static_cast<uint64_t>(lost);
+  const uint64_t lost_before = stream.counters().most_lost;
   const rtp::SendTrack& parameters = stream.track();
   const uint32_t clock_rate = rtp::ClockRateOf(parameters.payloads.front().codec.type);
   totals.Of(parameters.kind).jitter.Add(TimeDelta::FromSeconds(1.0 * block.jitter / clock_rate));
   stream.OnReportBlock(block, now, wall_clock_);
+  totals.lost += stream.counters().most_lost - lost_before;
 }
 
 void MediaSender::OnTransportFeedback(const rtp::TransportFeedback& feedback, Timestamp now) {

@@ -257,6 +257,10 @@ void OutboundStream::OnRetransmitted(uint16_t sequence, Timestamp now) {
 void OutboundStream::OnReportBlock(const rtp::ReportBlock& block, Timestamp now,
                                    rtp::WallClock wall_clock) {
   counters_.reported_lost = block.cumulative_lost;
+  // The number falls when what was counted lost comes after all (RFC 3550, 6.4.1), and a client may
+  // report whatever it likes.
+  const auto lost = static_cast<uint64_t>(std::max(block.cumulative_lost, 0));
+  counters_.most_lost = std::max(counters_.most_lost, std::min(lost, counters_.packets));
   counters_.reported_fraction_lost = block.fraction_lost;
   counters_.reported_jitter = block.jitter;
   if (block.extended_highest_sequence != counters_.reported_highest) confirmed_at_ = now;

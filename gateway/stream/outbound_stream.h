@@ -33,11 +33,13 @@ struct OutboundCounters {
   // Packets that have a number of the stream but were not sent: no free packet, no room in a queue,
   // refused by SRTP. Gaps to the receiver; those that were composed can be retransmitted.
   uint64_t unsent = 0;
+  // The most that a report called lost, and no more than was sent: it never falls.
+  uint64_t most_lost = 0;
 
   template <typename F>
   void Fields(F&& f) {
     f(packets, bytes, retransmitted, retransmitted_bytes, nacked, nack_missed, nack_refused,
-      reported_lost, reported_fraction_lost, reported_jitter, reported_highest, unsent);
+      reported_lost, reported_fraction_lost, reported_jitter, reported_highest, unsent, most_lost);
   }
 };
 

@@ -147,19 +147,28 @@ absl::StatusOr<Directory::Assignment> Directory::Assign(PeerId id, uint32_t slot
     return absl::NotFoundError(
         absl::StrCat("feed ", key->name.ToString(), " is not being published"));
   }
-  Assignment assignment{.postings = {}, .before = peer.slots[slot].wanted};
+  Assignment assignment{
+      .peer = id, .slot = slot, .feed = key, .number = ++peer.slots[slot].assignments};
   const auto index = static_cast<uint8_t>(slot);
   SetWanted(peer, index, key);
   Carry(peer, index, feed, assignment.postings);
   return assignment;
 }
 
-std::vector<Posting> Directory::Revert(PeerId id, uint32_t slot, const FeedKey& refused,
-                                       const std::optional<FeedKey>& before) {
+void Directory::Accept(const Assignment& assignment) {
+  const auto it = peers_.find(assignment.peer);
+  if (it == peers_.end()) return;
+  it->second.slots.at(assignment.slot).assigned = assignment.feed;
+}
+
+std::vector<Posting> Directory::Refuse(const Assignment& assignment) {
   std::vector<Posting> postings;
-  const auto it = peers_.find(id);
-  if (it == peers_.end() || it->second.slots.at(slot).wanted != refused) return postings;
-  const auto index = static_cast<uint8_t>(slot);
+  const auto it = peers_.find(assignment.peer);
+  if (it == peers_.end()) return postings;
+  const SlotRecord& slot = it->second.slots.at(assignment.slot);
+  if (slot.assignments != assignment.number) return postings;
+  const std::optional<FeedKey> before = slot.assigned;
+  const auto index = static_cast<uint8_t>(assignment.slot);
   SetWanted(it->second, index, before);
   Carry(it->second, index, before ? HolderOf(*before) : nullptr, postings);
   return postings;
@@ -169,6 +178,7 @@ void Directory::Expect(PeerId id, uint32_t slot, const FeedKey& feed) {
   const auto it = peers_.find(id);
   if (it == peers_.end() || slot >= it->second.slots.size()) return;
   SetWanted(it->second, static_cast<uint8_t>(slot), feed);
+  it->second.slots[slot].assigned = feed;
 }
 
 void Directory::SetWanted(PeerRecord& peer, uint8_t slot, const std::optional<FeedKey>& feed) {
@@ -236,6 +246,50 @@ void Directory::SetIce(PeerId id, const std::string& etag, const std::string& re
   if (it == peers_.end()) return;
   it->second.etag = etag;
   it->second.remote_ufrag = remote_ufrag;
+}
+
+Directory::State Directory::Export() const {
+  State state{.next_id = next_id_, .peers = {}, .feeds = {}, .holders = {}};
+  for (const auto& [id, peer] : peers_) state.peers.push_back(peer);
+  for (const auto& [id, feed] : feeds_) state.feeds.push_back(feed);
+  for (const auto& [key, feed] : holders_) state.holders.push_back(feed);
+  return state;
+}
+
+bool Directory::Restore(State state) {
+  next_id_ = state.next_id;
+  for (FeedRecord& feed : state.feeds) {
+    if (feed.worker >= peers_on_.size()) return false;
+    if (!feeds_.emplace(feed.id, std::move(feed)).second) return false;
+  }
+  for (PeerRecord& peer : state.peers) {
+    if (peer.worker >= peers_on_.size() || !RestoreSlots(peer)) return false;
+    ++peers_on_[peer.worker];
+    participants_[{peer.site, peer.participant}].insert(peer.id);
+    if (!resources_.emplace(peer.resource, peer.id).second) return false;
+    if (!peers_.emplace(peer.id, std::move(peer)).second) return false;
+  }
+  for (const FeedId id : state.holders) {
+    const auto feed = feeds_.find(id);
+    if (feed == feeds_.end() || !holders_.emplace(feed->second.key, id).second) return false;
+  }
+  return std::all_of(feeds_.begin(), feeds_.end(), [&](const auto& feed) {
+    const PeerRecord* publisher = FindPeer(feed.second.publisher);
+    return publisher != nullptr && publisher->feed == feed.first;
+  });
+}
+
+bool Directory::RestoreSlots(const PeerRecord& peer) {
+  for (size_t i = 0; i < peer.slots.size(); ++i) {
+    const sfu::SlotKey key{peer.id, static_cast<uint8_t>(i)};
+    const SlotRecord& slot = peer.slots[i];
+    if (slot.wanted) wishes_[*slot.wanted].insert(key);
+    if (slot.carries.IsNone()) continue;
+    const auto feed = feeds_.find(slot.carries);
+    if (feed == feeds_.end()) return false;
+    feed->second.slots[peer.worker].insert(key);
+  }
+  return true;
 }
 
 const PeerRecord* Directory::FindPeer(PeerId id) const {

@@ -31,6 +31,10 @@ struct FeedName {
   std::string feed;
   std::string ToString() const { return participant + "/" + feed; }
   auto operator<=>(const FeedName&) const = default;
+  template <typename F>
+  void Fields(F&& f) {
+    f(participant, feed);
+  }
 };
 
 // `[a-z0-9-]{1,63}`, as every id of the outside world.
@@ -43,13 +47,26 @@ struct FeedKey {
   SiteId site;
   FeedName name;
   auto operator<=>(const FeedKey&) const = default;
+  template <typename F>
+  void Fields(F&& f) {
+    f(site, name);
+  }
 };
 
 struct SlotRecord {
   rtp::MediaKind kind = rtp::MediaKind::kAudio;
-  std::string mid;                // Of its m-line.
-  std::optional<FeedKey> wanted;  // What the slot was told to carry; outlives the feed's absence.
-  FeedId carries;                 // The publication of it that the worker was told of.
+  std::string mid;  // Of its m-line.
+  // What the slot was told to carry last, also when the worker has not answered yet; outlives the
+  // feed's absence.
+  std::optional<FeedKey> wanted;
+  // What it was told to carry and the worker agreed to: what the outside is told.
+  std::optional<FeedKey> assigned;
+  uint64_t assignments = 0;  // Counts them: which one `wanted` is of.
+  FeedId carries;            // The publication of `wanted` that the worker was told of.
+  template <typename F>
+  void Fields(F&& f) {
+    f(kind, mid, wanted, assigned, assignments, carries);
+  }
 };
 
 struct PeerRecord {
@@ -66,6 +83,11 @@ struct PeerRecord {
   FeedId feed;
   std::vector<SlotRecord> slots;
   bool connected = false;
+  template <typename F>
+  void Fields(F&& f) {
+    f(id, site, participant, resource, etag, remote_ufrag, device, created_at, worker, publishes,
+      feed, slots, connected);
+  }
 };
 
 // One publication. Of those with one name, one holds it: that is the feed.
@@ -81,6 +103,11 @@ struct FeedRecord {
   // The slots that carry it, by their worker. A worker that is not its own has it attached exactly
   // as long as there are any.
   std::map<uint32_t, std::set<sfu::SlotKey>> slots;
+  // Without `slots`, which follow from what the peers' slots carry.
+  template <typename F>
+  void Fields(F&& f) {
+    f(id, key, publisher, published_at, worker, audio_codecs, video_codecs, layers);
+  }
 };
 
 // Who lives where: participants, peers and feeds by name and by id, and on which worker. Hands out
@@ -105,18 +132,23 @@ class Directory {
   // Its publication takes the name over; the one that held it is closed.
   std::vector<Posting> OnConnected(PeerId id);
 
-  // What a slot carried before, to be given to Revert(), and what to post.
+  // One assignment of a slot that the worker has not answered yet. Several may be on their way.
   struct Assignment {
+    PeerId peer;
+    uint32_t slot = 0;
+    std::optional<FeedKey> feed;
+    uint64_t number = 0;
     std::vector<Posting> postings;  // The last one's answer is the caller's.
-    std::optional<FeedKey> before;
   };
   // INVALID_ARGUMENT, NOT_FOUND: naming slot or feed. No feed clears the slot.
   absl::StatusOr<Assignment> Assign(PeerId peer, uint32_t slot, const std::optional<FeedKey>& feed);
-  // The worker refused what was assigned: unless the slot has been told something else meanwhile,
-  // it goes on carrying what it carried `before`.
-  std::vector<Posting> Revert(PeerId peer, uint32_t slot, const FeedKey& refused,
-                              const std::optional<FeedKey>& before);
-  // The slot gets the feed as soon as it is published: for a player that comes before the room.
+  // The worker agreed: this is what the slot is assigned.
+  void Accept(const Assignment& assignment);
+  // The worker refused: unless the slot has been told something else meanwhile, it goes on carrying
+  // what it was assigned.
+  std::vector<Posting> Refuse(const Assignment& assignment);
+  // The slot is meant to carry the feed, as soon as one of this name is published that fits: for a
+  // player that comes before the room.
   void Expect(PeerId peer, uint32_t slot, const FeedKey& feed);
 
   const PeerRecord* FindPeer(PeerId id) const;
@@ -139,6 +171,22 @@ class Directory {
   // A new ICE generation of a peer.
   void SetIce(PeerId id, const std::string& etag, const std::string& remote_ufrag);
 
+  // All that does not follow from the rest of it, for whoever takes over.
+  struct State {
+    uint64_t next_id = 1;
+    std::vector<PeerRecord> peers;
+    std::vector<FeedRecord> feeds;
+    std::vector<FeedId> holders;  // The feeds that hold their names.
+    template <typename F>
+    void Fields(F&& f) {
+      f(next_id, peers, feeds, holders);
+    }
+  };
+  State Export() const;
+  // Into a directory that is empty but for its workers. False, and it is to be thrown away, where
+  // the state contradicts itself: an id twice, a worker, peer or feed that is not there.
+  bool Restore(State state);
+
  private:
   void SetWanted(PeerRecord& peer, uint8_t slot, const std::optional<FeedKey>& feed);
   void Carry(PeerRecord& peer, uint8_t slot, FeedRecord* feed, std::vector<Posting>& out);
@@ -146,6 +194,7 @@ class Directory {
   void HoldName(FeedRecord& feed, std::vector<Posting>& out);
   void RemoveFeed(FeedId id, std::vector<Posting>& out);
   FeedRecord* HolderOf(const FeedKey& key);
+  bool RestoreSlots(const PeerRecord& peer);
 
   uint64_t next_id_ = 1;
   std::vector<size_t> peers_on_;

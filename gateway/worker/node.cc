@@ -69,14 +69,18 @@ void Node::DropWaiting() { waiting_.clear(); }
 
 void Node::Pump(const OnEvent& on_event) {
   for (uint32_t i = 0; i < threads_.size(); ++i) {
+    // Taken first and told last: a worker answers before it tells what follows from a command, and
+    // whoever listens is to hear it in this order.
+    sfu::Event event;
+    while (threads_[i]->Next(event)) events_.push_back(event);
     Answer answer;
     while (threads_[i]->Next(answer)) {
       auto waiting = waiting_.extract(answer.ticket);
       if (!waiting.empty()) waiting.mapped()(answer);
     }
     FillQueue(i);
-    sfu::Event event;
-    while (threads_[i]->Next(event)) on_event(i, event);
+    for (const sfu::Event& taken : events_) on_event(i, taken);
+    events_.clear();
   }
 }
 

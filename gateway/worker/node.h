@@ -64,7 +64,8 @@ class Node {
   // the worker's queue has no room for waits here, bounded by what the requests let in by
   // CheckRoom() and the workers' events can give rise to. `done` may be empty.
   void Post(uint32_t worker, std::variant<sfu::Command, ReportRequest> what, OnAnswer done);
-  // Runs what is ready: answers to their callers, events to `on_event`.
+  // Runs what is ready: answers to their callers, events to `on_event`, an event always after the
+  // answer to the command that it follows from.
   void Pump(const OnEvent& on_event);
   // Answers that have not come will not be waited for any more. What their callers hold goes now:
   // before whatever it belongs to, such as the HTTP server's connections.
@@ -92,6 +93,7 @@ class Node {
   uint64_t next_ticket_ = 1;
   std::vector<std::deque<Ask>> backlog_;  // By worker.
   std::map<uint64_t, OnAnswer> waiting_;
+  std::vector<sfu::Event> events_;  // Of one worker, while they are being told.
 };
 
 }  // namespace vigil::worker

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "gateway/io/clock.h"
+#include "gateway/io/scheduling.h"
 
 namespace vigil::worker {
 namespace {
@@ -16,6 +17,9 @@ constexpr size_t kRelaysPerTurn = 256;
 constexpr size_t kRelaysAtOnce = 16;
 // How long a thread with nothing to do sleeps at most.
 constexpr TimeDelta kLongestWait = TimeDelta::Millis(500);
+// A turn rarely takes longer. Higher lets busy threads of this machine finish their slice before a
+// packet is looked at; lower than what the kernel takes (100 us) is not possible.
+constexpr TimeDelta kSlice = TimeDelta::Micros(100);
 
 }  // namespace
 
@@ -52,6 +56,7 @@ void WorkerThread::Stop() {
 }
 
 void WorkerThread::Run() {
+  io::AskForShortSlices(kSlice);
   Timestamp now = io::MonotonicNow();
   started_ = now;
   while (!stopping_.load(std::memory_order_relaxed)) {

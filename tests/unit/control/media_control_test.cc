@@ -102,6 +102,9 @@ class MediaControlTest : public testing::Test {
     control_->Publish({.site = kSite, .feed = kRoom, .offer = ReadOffer("chromium-publish.sdp")},
                       [&created](absl::StatusOr<CreatedPeer> peer) { created.push_back(peer); });
   }
+  std::string ListedFeed(PeerId player) const {
+    return control_->messages().Slot(*control_->directory().FindPeer(player), 0).feed();
+  }
   // How many slots carry something, by the workers themselves.
   std::optional<size_t> Subscriptions() {
     std::optional<size_t> subscriptions;
@@ -200,8 +203,43 @@ TEST_F(MediaControlTest, ARefusedAssignmentLeavesTheSlotAsItWas) {
                    [&status](const absl::Status& answer) { status = answer; });
   ASSERT_TRUE(PumpUntil([&] { return status.has_value(); }));
   EXPECT_EQ(status->code(), absl::StatusCode::kFailedPrecondition);
-  ASSERT_TRUE(player->slots[0].wanted.has_value());
-  EXPECT_EQ(player->slots[0].wanted->name, kRoom);
+  ASSERT_TRUE(player->slots[0].assigned.has_value());
+  EXPECT_EQ(player->slots[0].assigned->name, kRoom);
+  EXPECT_EQ(Subscriptions(), 1u);
+}
+
+TEST_F(MediaControlTest, OnlyWhatTheWorkerAgreedToIsTold) {
+  node_->Start();
+  std::vector<absl::StatusOr<CreatedPeer>> created;
+  Publish(created);
+  const std::string offer = ReadOffer("chromium-publish.sdp");
+  control_->Publish(
+      {.site = kSite, .feed = {"room-2", "sound"}, .offer = offer.substr(0, offer.find("m=video"))},
+      [&](absl::StatusOr<CreatedPeer> peer) { created.push_back(peer); });
+  ASSERT_TRUE(PumpUntil([&] { return created.size() == 2; }));
+  Play(1, {}, created);
+  ASSERT_TRUE(PumpUntil([&] { return created.size() == 3; }));
+  for (const auto& peer : created) ASSERT_TRUE(peer.ok()) << peer.status();
+  const PeerId player = created.back()->id;
+
+  // All on their way at once: the first fits, the others do not.
+  std::vector<absl::StatusCode> answers;
+  const SiteFeed fits{kSite, kRoom};
+  const SiteFeed unfit{kSite, {"room-2", "sound"}};
+  for (const SiteFeed& feed : {fits, unfit, unfit}) {
+    control_->Assign(player, 0, feed,
+                     [&](const absl::Status& answer) { answers.push_back(answer.code()); });
+    EXPECT_EQ(ListedFeed(player), "") << "nothing has been agreed to yet";
+  }
+  ASSERT_TRUE(PumpUntil([&] { return answers.size() == 3; }));
+  EXPECT_EQ(answers, (std::vector{absl::StatusCode::kOk, absl::StatusCode::kFailedPrecondition,
+                                  absl::StatusCode::kFailedPrecondition}));
+  std::vector<std::string> told;
+  for (const v1::MediaEvent& event : events_.events) {
+    if (event.has_slot_assigned()) told.push_back(event.slot_assigned().slot().feed());
+  }
+  EXPECT_EQ(told, (std::vector<std::string>{kRoom.ToString()}));
+  EXPECT_EQ(ListedFeed(player), kRoom.ToString());
   EXPECT_EQ(Subscriptions(), 1u);
 }
 

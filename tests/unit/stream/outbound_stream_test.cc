@@ -429,6 +429,17 @@ TEST_F(OutboundStreamTest, ReportBlocksGiveTheRoundTrip) {
   EXPECT_EQ(stream_.counters().reported_jitter, 55u);
 }
 
+TEST_F(OutboundStreamTest, ReportsThatGoUpAndDownLoseNothingTwiceAndNoMoreThanWasSent) {
+  for (uint16_t sequence = 1; sequence <= 5; ++sequence) Send(sequence, At(0));
+  rtp::ReportBlock block = BlockAt(At(0), TimeDelta::Zero(), 5);
+  for (const auto& [reported, counted] :
+       {std::pair(-1, 0u), {3, 3u}, {0, 3u}, {3, 3u}, {4, 4u}, {1'000'000, 5u}, {-8'388'608, 5u}}) {
+    block.cumulative_lost = reported;
+    stream_.OnReportBlock(block, At(10), kWall);
+    EXPECT_EQ(stream_.counters().most_lost, counted) << "after " << reported;
+  }
+}
+
 TEST_F(OutboundStreamTest, TheRoundTripSurvivesTheWrapOfCompactTime) {
   // Compact NTP wraps when the seconds pass a multiple of 2^16.
   const int64_t seconds = 3'900'000'000;

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "gateway/base/archive.h"
+#include "gateway/base/rng.h"
 #include "gtest/gtest.h"
 
 namespace vigil::worker {
@@ -64,6 +68,7 @@ class DirectoryTest : public testing::Test {
     last_ = assigned->postings;
     return *assigned;
   }
+  const SlotRecord& SlotOf(PeerId player) const { return directory_.FindPeer(player)->slots[0]; }
   FeedId Holder(const FeedKey& key) const {
     const FeedRecord* feed = directory_.FindFeed(key);
     return feed == nullptr ? FeedId() : feed->id;
@@ -175,11 +180,13 @@ TEST_F(DirectoryTest, ARefusedAssignmentChangesNothing) {
   const PeerId room_a = Publish(kRoomA, 0);
   Publish(kRoomB, 0);
   const PeerId player = Play(1);
-  Assign(player, 0, kRoomA);
+  directory_.Accept(Assign(player, 0, kRoomA));
   const auto refused = Assign(player, 0, kRoomB);
-  const auto reverted = directory_.Revert(player, 0, kRoomB, refused.before);
-  EXPECT_EQ(directory_.FindPeer(player)->slots[0].wanted, kRoomA);
-  EXPECT_EQ(directory_.FindPeer(player)->slots[0].carries, Holder(kRoomA));
+  EXPECT_EQ(SlotOf(player).assigned, kRoomA) << "before the worker has answered";
+  const auto reverted = directory_.Refuse(refused);
+  EXPECT_EQ(SlotOf(player).assigned, kRoomA);
+  EXPECT_EQ(SlotOf(player).wanted, kRoomA);
+  EXPECT_EQ(SlotOf(player).carries, Holder(kRoomA));
   EXPECT_TRUE(directory_.FindFeed(kRoomB)->slots.empty());
   EXPECT_EQ(Of<sfu::AssignSlot>(reverted).back().second.feed, Holder(kRoomA));
   // A's reload is followed, B's is not.
@@ -193,9 +200,25 @@ TEST_F(DirectoryTest, ALateRefusalDoesNotUndoWhatWasAskedSince) {
   Publish(kRoomB, 0);
   const PeerId player = Play(0);
   const auto refused = Assign(player, 0, kRoomB);
-  Assign(player, 0, kRoomA);
-  EXPECT_TRUE(directory_.Revert(player, 0, kRoomB, refused.before).empty());
-  EXPECT_EQ(directory_.FindPeer(player)->slots[0].wanted, kRoomA);
+  const auto accepted = Assign(player, 0, kRoomA);
+  EXPECT_TRUE(directory_.Refuse(refused).empty());
+  EXPECT_EQ(SlotOf(player).assigned, std::nullopt);
+  EXPECT_EQ(SlotOf(player).wanted, kRoomA);
+  directory_.Accept(accepted);
+  EXPECT_EQ(SlotOf(player).assigned, kRoomA);
+}
+
+TEST_F(DirectoryTest, RefusedTwiceInARowTheSlotGoesBackToWhatItHad) {
+  Publish(kRoomA, 0);
+  Publish(kRoomB, 0);
+  const PeerId player = Play(0);
+  directory_.Accept(Assign(player, 0, kRoomA));
+  const auto first = Assign(player, 0, kRoomB);
+  const auto second = Assign(player, 0, kRoomB);
+  EXPECT_TRUE(directory_.Refuse(first).empty());
+  EXPECT_FALSE(directory_.Refuse(second).empty());
+  EXPECT_EQ(SlotOf(player).wanted, kRoomA);
+  EXPECT_EQ(SlotOf(player).carries, Holder(kRoomA));
 }
 
 TEST_F(DirectoryTest, OffersThatAreStillBeingAnsweredCountForTheChoiceOfAWorker) {
@@ -217,6 +240,127 @@ TEST_F(DirectoryTest, WrongIdsAreNamed) {
   EXPECT_NE(feed.status().message().find("room-b/patient"), absl::string_view::npos);
   EXPECT_TRUE(directory_.RemovePeer(PeerId(999)).empty());
   EXPECT_TRUE(directory_.OnConnected(PeerId(999)).empty());
+}
+
+// ---- Export and restore. ----
+
+constexpr uint32_t kWorkers = 3;
+constexpr Timestamp kExportedAt = Timestamp::FromNanos(5'000'000'000);
+
+std::vector<uint8_t> BytesOf(const Directory& directory) {
+  return WriteArchive(directory.Export(), kExportedAt);
+}
+
+// Worker, kind of command, in order.
+std::vector<std::pair<uint32_t, size_t>> ShapeOf(const std::vector<Posting>& postings) {
+  std::vector<std::pair<uint32_t, size_t>> shape;
+  for (const Posting& posting : postings)
+    shape.emplace_back(posting.worker, posting.command.index());
+  return shape;
+}
+
+// One random call; the same for every directory when the generator is in the same state.
+std::vector<Posting> RandomCall(Directory& directory, Rng& rng) {
+  std::vector<PeerId> ids;
+  for (const auto& [id, peer] : directory.peers()) ids.push_back(id);
+  const FeedKey key{
+      SiteId(1 + rng.Below(2)),
+      {"room-" + std::to_string(rng.Below(3)), rng.Below(2) == 0 ? "patient" : "injector"}};
+  const PeerId some = ids.empty() ? PeerId() : ids[rng.Below(static_cast<uint32_t>(ids.size()))];
+  const uint32_t slot = rng.Below(2);
+  switch (rng.Below(8)) {
+    case 0:
+    case 1: {
+      PeerRecord peer{.id = directory.NextPeerId(),
+                      .site = key.site,
+                      .participant = key.name.participant,
+                      .created_at = kExportedAt,
+                      .worker = directory.ReserveWorker(),
+                      .publishes = key.name,
+                      .feed = directory.NextFeedId()};
+      peer.resource = "p" + std::to_string(peer.id.value());
+      return directory.AddPeer(peer, OnePicture(), 1);
+    }
+    case 2: {
+      PeerRecord peer{.id = directory.NextPeerId(),
+                      .site = key.site,
+                      .participant = "dr-1",
+                      .worker = directory.ReserveWorker(),
+                      .slots = std::vector<SlotRecord>(2, {.kind = rtp::MediaKind::kVideo})};
+      peer.resource = "p" + std::to_string(peer.id.value());
+      return directory.AddPeer(peer, {}, 1);
+    }
+    case 3:
+      return directory.RemovePeer(some);
+    case 4:
+      return directory.OnConnected(some);
+    case 5:
+      directory.Expect(some, slot, key);
+      return {};
+    case 6:
+      directory.SetIce(some, "etag-" + std::to_string(rng.Below(9)), "ufrag");
+      return {};
+    default: {
+      const auto assigned =
+          directory.Assign(some, slot, rng.Below(4) == 0 ? std::nullopt : std::optional(key));
+      const bool accepted = rng.Chance(0.7);
+      if (!assigned.ok()) return {};
+      std::vector<Posting> postings = assigned->postings;
+      if (accepted) {
+        directory.Accept(*assigned);
+      } else {
+        const std::vector<Posting> undone = directory.Refuse(*assigned);
+        postings.insert(postings.end(), undone.begin(), undone.end());
+      }
+      return postings;
+    }
+  }
+}
+
+TEST(DirectoryStateTest, ARestoredDirectoryGoesOnAsTheOneThatWasExported) {
+  size_t commands = 0;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Directory kept(kWorkers);
+    auto moved = std::make_unique<Directory>(kWorkers);
+    Rng rng(seed);
+    for (int call = 0; call < 300; ++call) {
+      Rng same = rng;
+      const auto expected = ShapeOf(RandomCall(kept, rng));
+      ASSERT_EQ(ShapeOf(RandomCall(*moved, same)), expected)
+          << "seed " << seed << ", call " << call;
+      commands += expected.size();
+      if (call % 7 != 0) continue;
+      ASSERT_EQ(BytesOf(*moved), BytesOf(kept)) << "seed " << seed << ", call " << call;
+      const auto state = ReadArchive<Directory::State>(BytesOf(*moved), kExportedAt);
+      ASSERT_TRUE(state);
+      moved = std::make_unique<Directory>(kWorkers);
+      ASSERT_TRUE(moved->Restore(*state));
+    }
+  }
+  EXPECT_GT(commands, 400u);
+}
+
+TEST_F(DirectoryTest, AStateThatContradictsItselfIsRefused) {
+  Publish(kRoomA, 0);
+  Assign(Play(1), 0, kRoomA);
+  const Directory::State good = directory_.Export();
+  ASSERT_TRUE(Directory(2).Restore(good));
+  EXPECT_FALSE(Directory(1).Restore(good)) << "fewer workers";
+
+  const auto refused = [&](const auto& spoil) {
+    Directory::State state = good;
+    spoil(state);
+    return !Directory(2).Restore(state);
+  };
+  EXPECT_TRUE(refused([](auto& state) { state.peers.push_back(state.peers.front()); }));
+  EXPECT_TRUE(refused([](auto& state) { state.feeds.push_back(state.feeds.front()); }));
+  EXPECT_TRUE(refused([](auto& state) { state.feeds.clear(); }))
+      << "a slot carries what is not there";
+  EXPECT_TRUE(refused([](auto& state) { state.holders.push_back(FeedId(99)); }));
+  EXPECT_TRUE(refused([](auto& state) { state.holders.push_back(state.holders.front()); }));
+  EXPECT_TRUE(refused([](auto& state) { state.feeds.front().worker = 2; }));
+  EXPECT_TRUE(refused([](auto& state) { state.feeds.front().publisher = PeerId(99); }));
+  EXPECT_TRUE(refused([](auto& state) { state.peers.front().feed = {}; }));
 }
 
 }  // namespace
