@@ -10,10 +10,10 @@
 import {execFileSync, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import os from 'node:os';
-import readline from 'node:readline';
 import {fileURLToPath} from 'node:url';
 
 import {Gateway} from '../../tests/interop/lib/gateway.mjs';
+import {MediaLoad} from '../../tests/interop/lib/media_load.mjs';
 
 const ROUNDS = Number(process.argv[2] ?? 5);
 const SECONDS = Number(process.argv[3] ?? 10);
@@ -24,9 +24,8 @@ const UNLIMITED = {VIGIL_LIMITS_CALLS_PER_SECOND: '1000000', VIGIL_LIMITS_CALLS_
 const PROCESSORS = os.availableParallelism();
 if (PROCESSORS < 2) throw new Error('one processor for the clients and one for the gateway needed');
 
-// A client, on its own processor.
-const spawnClient = (binary, args, stdio) =>
-  spawn('taskset', ['--cpu-list', '0', binary, ...args], {stdio});
+// In front of a client's command line.
+const ON_CLIENTS = ['taskset', '--cpu-list', '0'];
 
 async function startGateway(env) {
   const gateway = await Gateway.start({workers: 1, env});
@@ -59,8 +58,10 @@ function atMost({edges}, counts, share) {
 }
 
 async function bench(gateway, ...args) {
-  const child = spawnClient(process.env.VIGIL_CONTROL_BENCH, [...args, '--server', gateway.grpc],
-                            ['ignore', 'inherit', 'inherit']);
+  const [taskset, ...options] = ON_CLIENTS;
+  const child = spawn(
+      taskset, [...options, process.env.VIGIL_CONTROL_BENCH, ...args, '--server', gateway.grpc],
+      {stdio: ['ignore', 'inherit', 'inherit']});
   const [code] = await once(child, 'exit');
   if (code !== 0) throw new Error(`the client ended with ${code}`);
 }
@@ -82,32 +83,17 @@ async function measure(gateway, flooded) {
               `${(100 * over / total).toFixed(3)} %`);
 }
 
-// Rooms and physicians; resolves when media arrives, and gives what ends them.
-async function startMedia(gateway) {
-  const child = spawnClient(
-      process.env.VIGIL_LOAD_MEDIA,
-      ['--server', gateway.grpc, '--offers', OFFERS, '--rooms', String(ROOMS)],
-      ['pipe', 'pipe', 'inherit']);
-  const lines = readline.createInterface({input: child.stdout});
-  const [line] = await once(lines, 'line');
-  if (line !== 'ready') throw new Error(line);
-  return async () => {
-    child.stdin.end();
-    const [summary] = await once(lines, 'line');
-    console.log(`  ${summary}`);
-  };
-}
-
 async function forwarding(name, env) {
   const gateway = await startGateway(env);
   try {
-    const stopMedia = await startMedia(gateway);
+    const media = await MediaLoad.start(gateway, {rooms: ROOMS, before: ON_CLIENTS});
     console.log(`${ROOMS} rooms, ${name}:`);
     for (let round = 0; round < ROUNDS; ++round) {
       await measure(gateway, false);
       await measure(gateway, true);
     }
-    await stopMedia();
+    const {sent, received} = await media.stop();
+    console.log(`  sent ${sent}, received ${received}`);
   } finally {
     await gateway.stop();
   }

@@ -1,7 +1,8 @@
 // Rooms that send sound (50 packets a second) and picture (100) through a running gateway to one
 // physician each, over loopback. Prints "ready" when all are connected and media arrives; runs
-// until its standard input ends; then prints what was sent and what arrived.
-//   vigil_media_load --server HOST:PORT --offers FOLDER [--rooms 20]
+// until its standard input ends; then waits for what is on its way, and prints what was sent and
+// what arrived.
+//   vigil_media_load --server HOST:PORT --offers FOLDER [--rooms 20] [--token TOKEN]
 
 #include <poll.h>
 
@@ -31,6 +32,8 @@ constexpr uint32_t kSoundSsrc = 2022853487;
 constexpr uint32_t kPictureSsrc = 1382446051;
 constexpr size_t kSoundBytes = 100;
 constexpr size_t kPictureBytes = 1'000;
+// What has not come by then is lost.
+constexpr TimeDelta kOnItsWay = TimeDelta::Seconds(2);
 
 class Track {
  public:
@@ -96,7 +99,8 @@ void Turn(std::vector<Room>& rooms, bool sending) {
   }
 }
 
-void Run(const std::string& server, const std::string& offers, int count) {
+void Run(const std::string& server, const std::string& offers, const std::string& token,
+         int count) {
   const auto stub =
       v1::MediaService::NewStub(grpc::CreateChannel(server, grpc::InsecureChannelCredentials()));
   const std::string publish = ReadFile(offers + "/chromium-publish.sdp");
@@ -105,10 +109,10 @@ void Run(const std::string& server, const std::string& offers, int count) {
   for (size_t i = 0; i < rooms.size(); ++i) {
     const std::string name = "room-" + std::to_string(i + 1);
     rooms[i].publisher = std::make_unique<MediaClient>(publish, [&](const std::string& offer) {
-      return Publish(*stub, name, offer).sdp_answer();
+      return Publish(*stub, name, offer, token).sdp_answer();
     });
     rooms[i].viewer = std::make_unique<MediaClient>(play, [&](const std::string& offer) {
-      return Subscribe(*stub, "dr-" + name, offer, name + "/patient").sdp_answer();
+      return Subscribe(*stub, "dr-" + name, offer, name + "/patient", token).sdp_answer();
     });
   }
   const auto all = [&rooms](auto&& holds) {
@@ -133,11 +137,14 @@ void Run(const std::string& server, const std::string& offers, int count) {
     std::fflush(stdout);
   }
   uint64_t sent = 0;
+  for (const Room& room : rooms) sent += room.sent;
   uint64_t received = 0;
-  for (const Room& room : rooms) {
-    sent += room.sent;
-    received += room.viewer->received();
-  }
+  const Timestamp end = io::MonotonicNow() + kOnItsWay;
+  do {
+    Turn(rooms, false);
+    received = 0;
+    for (const Room& room : rooms) received += room.viewer->received();
+  } while (received < sent && io::MonotonicNow() < end);
   std::printf("sent %llu, received %llu\n", static_cast<unsigned long long>(sent),
               static_cast<unsigned long long>(received));
 }
@@ -146,13 +153,15 @@ int Main(int argc, char** argv) {
   CLI::App app{"vigil_media_load: rooms and physicians on loopback"};
   std::string server;
   std::string offers;
+  std::string token;
   int rooms = 20;
   app.add_option("--server", server, "gRPC address, HOST:PORT")->required();
   app.add_option("--offers", offers, "Folder of SDP offers")->required();
+  app.add_option("--token", token, "Of a controller; none where there is no login");
   app.add_option("--rooms", rooms)->check(CLI::Range(1, 500));
   CLI11_PARSE(app, argc, argv);
   try {
-    Run(server, offers, rooms);
+    Run(server, offers, token, rooms);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "vigil_media_load: %s\n", error.what());
     return 1;

@@ -8,10 +8,13 @@
 #include <utility>
 #include <variant>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "gateway/io/socket_address.h"
 #include "yaml-cpp/yaml.h"
 
@@ -26,7 +29,31 @@ struct Key {
   uint64_t most = 0;                 // Of numbers.
   std::vector<std::string> choices;  // Of texts; empty: any.
   bool secret = false;
+  // Of texts, and of every text of a list, that are not empty; and how it is said in words.
+  bool (*fits)(absl::string_view) = nullptr;
+  const char* allowed = nullptr;
 };
+
+// Scheme, host and port, as a browser names whom a page comes from (RFC 6454, 6.1).
+bool IsOrigin(absl::string_view text) {
+  if (!absl::ConsumePrefix(&text, "https://") && !absl::ConsumePrefix(&text, "http://"))
+    return false;
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
+  });
+}
+
+bool IsAllowedOrigin(absl::string_view text) { return text == "*" || IsOrigin(text); }
+
+// RFC 7064, RFC 7065; alone or with a user name and a credential.
+bool IsIceServer(absl::string_view text) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ' ', absl::SkipEmpty());
+  if (parts.size() != 1 && parts.size() != 3) return false;
+  for (const absl::string_view scheme : {"stun:", "stuns:", "turn:", "turns:"}) {
+    if (absl::StartsWith(parts[0], scheme) && parts[0].size() > scheme.size()) return true;
+  }
+  return false;
+}
 
 std::vector<Key> KeysOf(Config& config) {
   return {
@@ -35,8 +62,14 @@ std::vector<Key> KeysOf(Config& config) {
       {.name = "node.packets", .to = &config.node.packets, .least = 1'024, .most = 4'194'304},
       {.name = "http.address", .to = &config.http.address},
       {.name = "http.port", .to = &config.http.port, .most = 65'535},
-      {.name = "http.cors_origins", .to = &config.http.cors_origins},
-      {.name = "http.redirect_url", .to = &config.http.redirect_url},
+      {.name = "http.cors_origins",
+       .to = &config.http.cors_origins,
+       .fits = IsAllowedOrigin,
+       .allowed = "*, or scheme://host or scheme://host:port, nothing behind it"},
+      {.name = "http.redirect_url",
+       .to = &config.http.redirect_url,
+       .fits = IsOrigin,
+       .allowed = "scheme://host or scheme://host:port, nothing behind it"},
       {.name = "grpc.address", .to = &config.grpc.address},
       {.name = "grpc.port", .to = &config.grpc.port, .most = 65'535},
       {.name = "grpc.reflection", .to = &config.grpc.reflection},
@@ -45,7 +78,12 @@ std::vector<Key> KeysOf(Config& config) {
       {.name = "media.addresses", .to = &config.media.addresses},
       {.name = "media.port", .to = &config.media.port, .most = 65'535},
       {.name = "media.tcp", .to = &config.media.tcp},
-      {.name = "media.ice_servers", .to = &config.media.ice_servers, .secret = true},
+      {.name = "media.ice_servers",
+       .to = &config.media.ice_servers,
+       .secret = true,
+       .fits = IsIceServer,
+       .allowed = "stun:, stuns:, turn: or turns: with what follows, alone or with USERNAME and "
+                  "CREDENTIAL"},
       {.name = "tls.certificate", .to = &config.tls.certificate},
       {.name = "tls.key", .to = &config.tls.key},
       {.name = "tls.client_ca", .to = &config.tls.client_ca},
@@ -191,6 +229,19 @@ absl::Status ReadFile(const std::string& file, const std::map<std::string, Key>&
   }
 }
 
+// Where texts have a form. What is secret is not repeated.
+absl::Status CheckForm(const Key& key) {
+  if (key.fits == nullptr) return absl::OkStatus();
+  std::vector<std::string> values;
+  if (const auto* text = std::get_if<std::string*>(&key.to)) values = {**text};
+  if (const auto* list = std::get_if<std::vector<std::string>*>(&key.to)) values = **list;
+  for (const std::string& value : values) {
+    if (value.empty() || key.fits(value)) continue;
+    return Wrong(key, key.secret ? "what it holds" : value, key.allowed);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckAddresses(const Config& config) {
   for (const auto& [key, address] : {std::pair("http.address", config.http.address),
                                      std::pair("grpc.address", config.grpc.address),
@@ -257,6 +308,9 @@ absl::StatusOr<Config> ReadConfig(const std::string& file, const Environment& en
     const char* value = environment(VariableOf(name));
     if (value == nullptr) continue;
     if (const absl::Status set = Set(key, value); !set.ok()) return set;
+  }
+  for (const auto& [name, key] : keys) {
+    if (const absl::Status fits = CheckForm(key); !fits.ok()) return fits;
   }
   if (const absl::Status fits = CheckTogether(config); !fits.ok()) return fits;
   return config;

@@ -14,6 +14,7 @@
 #include "gateway/control/media_service.h"
 #include "gateway/control/node_service.h"
 #include "gateway/io/clock.h"
+#include "gateway/io/socket_address.h"
 #include "gateway/metrics/exporter.h"
 
 namespace vigil::app {
@@ -95,6 +96,16 @@ control::TlsFiles TlsOf(const Config& config) {
 
 }  // namespace
 
+std::vector<std::string> MediaAddresses(const Config& config, const worker::Node& node) {
+  std::vector<std::string> all;
+  for (uint32_t i = 0; i < node.size(); ++i) {
+    for (const std::string& address : config.media.addresses) {
+      all.push_back(io::WithPort(address, node.media_port(i)));
+    }
+  }
+  return all;
+}
+
 ControlPlane::ControlPlane(const Config& config, worker::Node& node, io::Poller& poller,
                            boost::asio::io_context& context, control::Authenticator authenticator)
     : config_(config),
@@ -121,13 +132,9 @@ ControlPlane::ControlPlane(const Config& config, worker::Node& node, io::Poller&
       .name = config.node.name,
       .version = VIGIL_VERSION,
       .started_at = clock_.now(),
-      .media_addresses = {},
+      .media_addresses = MediaAddresses(config, node),
       .certificate_expires = [this] { return http_->counters().certificate_expires_unix_seconds; }};
   start_unix_seconds_ = static_cast<double>(clock_.unix_nanos(identity.started_at)) / 1e9;
-  for (uint32_t i = 0; i < node.size(); ++i) {
-    identity.media_addresses.push_back(
-        absl::StrCat(config.media.addresses.front(), ":", node.media_port(i)));
-  }
   control::AddMediaService(api_, media_, watches_);
   control::AddNodeService(api_, media_, std::move(identity), [this](bool draining) {
     LogInfo(draining ? "draining" : "serving again");

@@ -26,6 +26,9 @@
 
 namespace vigil::app {
 
+// Where clients reach the media of the node: every address of each worker, in order.
+std::vector<std::string> MediaAddresses(const Config& config, const worker::Node& node);
+
 // Everything that runs on the control thread, wired: the one that runs `context`.
 class ControlPlane {
  public:

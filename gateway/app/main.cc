@@ -29,6 +29,7 @@
 #include "gateway/edge/local_edge.h"
 #include "gateway/io/clock.h"
 #include "gateway/io/poller.h"
+#include "gateway/io/socket_address.h"
 #include "gateway/transport/dtls_context.h"
 #include "gateway/transport/evp_cipher.h"
 #include "gateway/worker/node.h"
@@ -162,13 +163,11 @@ class Shutdown {
 
 void PrintReady(const Config& config, const ControlPlane& plane, const worker::Node& node,
                 const MetricsServer& metrics) {
-  std::vector<std::string> media;
-  for (uint32_t i = 0; i < node.size(); ++i) {
-    media.push_back(absl::StrCat(config.media.addresses.front(), ":", node.media_port(i)));
-  }
-  std::printf("ready http=%s:%u grpc=%s:%u media=%s metrics=%s:%u\n", config.http.address.c_str(),
-              plane.http_port(), config.grpc.address.c_str(), plane.grpc_port(),
-              absl::StrJoin(media, ",").c_str(), config.metrics.address.c_str(), metrics.port());
+  std::printf("ready http=%s grpc=%s media=%s metrics=%s\n",
+              io::WithPort(config.http.address, plane.http_port()).c_str(),
+              io::WithPort(config.grpc.address, plane.grpc_port()).c_str(),
+              absl::StrJoin(MediaAddresses(config, node), ",").c_str(),
+              io::WithPort(config.metrics.address, metrics.port()).c_str());
   std::fflush(stdout);
 }
 

@@ -45,8 +45,6 @@ void AddPeers(const worker::WorkerReport& more, metrics::Snapshot& sum) {
   for (size_t i = 0; i < sfu::kCloseReasonCount; ++i) {
     sum.closed_peers[i].count += more.counters.closed[i];
   }
-  sum.consent_expired +=
-      more.counters.closed[static_cast<size_t>(sfu::CloseReason::kConsentExpired)];
 }
 
 void AddWorker(const worker::ThreadReport& report, metrics::Snapshot& sum) {
@@ -61,7 +59,7 @@ void AddWorker(const worker::ThreadReport& report, metrics::Snapshot& sum) {
   sum.kernel_dropped += report.port.kernel_dropped;
   sum.lagged_events += report.lagged_events;
   sum.workers.push_back({.busy_seconds = report.busy.seconds(),
-                         .running_seconds = report.running.seconds(),
+                         .utilization = report.utilization,
                          .packet_buffers_in_use = report.worker.pool_in_use,
                          .packet_buffers = report.worker.pool_capacity});
 }
@@ -87,8 +85,12 @@ void AddControl(const ControlFigures& figures, metrics::Snapshot& sum) {
   sum.streams = figures.api.streams;
   sum.remembered_requests = figures.api.remembered_requests;
   sum.remembered_bytes = figures.api.remembered_bytes;
+  sum.forgotten_early = figures.api.forgotten_early;
   sum.http_connections = figures.http.connections;
   sum.http_requests = figures.http.requests;
+  for (const auto& [code, count] : figures.http.responses) {
+    sum.http_responses.push_back({std::to_string(code), count});
+  }
   sum.http_shed = figures.http.shed;
   sum.tls_failures = figures.http.tls_failures;
   sum.certificate_expires_unix_seconds =
@@ -140,7 +142,6 @@ metrics::Snapshot MakeSnapshot(const control::MediaControl::Reports& reports,
   for (const auto& report : reports) AddWorker(*report, snapshot);
   AddFeeds(media.directory(), snapshot);
   AddControl(figures, snapshot);
-  snapshot.lagged_events += media.lagged_events();
   snapshot.draining = media.draining();
   snapshot.process = ReadProcess(figures.start_unix_seconds);
   return snapshot;

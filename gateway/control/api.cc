@@ -236,7 +236,8 @@ ApiCounters Api::Counters() const {
   return {.methods = counters_,
           .streams = streams_->all,
           .remembered_requests = memory_.size(),
-          .remembered_bytes = memory_.bytes()};
+          .remembered_bytes = memory_.bytes(),
+          .forgotten_early = memory_.forgotten_early()};
 }
 
 }  // namespace vigil::control

@@ -56,6 +56,7 @@ struct ApiCounters {
   size_t streams = 0;
   uint64_t remembered_requests = 0;
   uint64_t remembered_bytes = 0;
+  uint64_t forgotten_early = 0;
 };
 
 // The methods of vigil.v1 by name, and the way of every call to them, whatever transport it came

@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "gateway/control/api_error.h"
 #include "nlohmann/json.hpp"
 
@@ -146,6 +148,14 @@ absl::StatusOr<std::shared_ptr<const Caller>> CallerOf(const json& claims,
 }
 
 }  // namespace
+
+std::string BearerOf(std::string_view authorization) {
+  constexpr std::string_view kScheme = "Bearer ";
+  const absl::string_view value(authorization.data(), authorization.size());
+  if (!absl::StartsWithIgnoreCase(value, absl::string_view(kScheme.data(), kScheme.size())))
+    return "";
+  return std::string(absl::StripLeadingAsciiWhitespace(value.substr(kScheme.size())));
+}
 
 Authenticator Authenticator::WithoutLogin() {
   auto anybody = std::make_shared<Caller>();

@@ -19,6 +19,10 @@ struct TokenKeys {
   std::set<std::string> revoked;                   // `jti` of withdrawn tokens.
 };
 
+// The token in the value of an `authorization` header or metadatum; empty if there is none. The
+// scheme's name is of either case (RFC 9110, 11.1).
+std::string BearerOf(std::string_view authorization);
+
 // Turns a bearer token into a caller. JWT (RFC 7519), ES256 only (RFC 7518, 3.4), the key chosen by
 // `kid`. One thread.
 //

@@ -220,7 +220,8 @@ class EventBody final : public StreamBody {
                         "data: ", WriteJson(message), "\n\n");
   }
   std::string EndOf(const absl::Status& status) const override {
-    return absl::StrCat("event: end\ndata: ", ErrorJson(status).dump(), "\n\n");
+    const json end = status.ok() ? json::object() : ErrorJson(status);
+    return absl::StrCat("event: end\ndata: ", end.dump(), "\n\n");
   }
 };
 
@@ -258,11 +259,8 @@ HttpResponse NotAllowed(std::string_view allowed) {
 
 }  // namespace
 
-// The scheme's name is of either case (RFC 9110, 11.1).
 std::string BearerToken(const HttpRequest& request) {
-  const std::string value(request.Header("authorization"));
-  if (!absl::StartsWithIgnoreCase(value, "Bearer ")) return "";
-  return std::string(absl::StripLeadingAsciiWhitespace(absl::string_view(value).substr(7)));
+  return BearerOf(request.Header("authorization"));
 }
 
 std::string BearerChallenge(const absl::Status& status) {

@@ -43,12 +43,10 @@ grpc::Status ToGrpc(const absl::Status& status) {
 }
 
 std::string TokenOf(const grpc::CallbackServerContext& context) {
-  constexpr std::string_view kBearer = "Bearer ";
   const auto& metadata = context.client_metadata();
   const auto it = metadata.find("authorization");
   if (it == metadata.end()) return "";
-  const std::string_view value(it->second.data(), it->second.size());
-  return value.starts_with(kBearer) ? std::string(value.substr(kBearer.size())) : std::string();
+  return BearerOf({it->second.data(), it->second.size()});
 }
 
 // "ipv4:192.0.2.1:4711" without the port.
@@ -226,6 +224,7 @@ class NodeGrpc final : public v1::NodeService::CallbackService {
  public:
   explicit NodeGrpc(const Ground& ground) : ground_(ground) {}
 
+  VIGIL_UNARY("NodeService", GetVersion)
   VIGIL_UNARY("NodeService", GetNode)
   VIGIL_UNARY("NodeService", Drain)
   VIGIL_UNARY("NodeService", Undrain)

@@ -189,6 +189,7 @@ class Connection final : public AnyConnection,
 
   template <typename Body>
   void FillHead(const HttpResponse& response, bool keep_alive, http::response<Body>& out) {
+    ++shared_->counters.responses[response.status];
     out.result(response.status);
     out.version(11);
     out.keep_alive(keep_alive);

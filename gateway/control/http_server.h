@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -86,6 +87,7 @@ struct HttpCounters {
   uint64_t shed = 0;  // Closed or refused to stay within the bounds.
   uint64_t tls_failures = 0;
   uint64_t requests = 0;
+  std::map<unsigned, uint64_t> responses;        // By status code; ours, so there are some twenty.
   int64_t certificate_expires_unix_seconds = 0;  // 0: no TLS.
 };
 

@@ -563,8 +563,7 @@ void MediaControl::OnEvent(uint32_t worker, const sfu::Event& event) {
     TellSwitched(*switched);
   } else if (const auto* mismatch = std::get_if<sfu::SlotCodecMismatch>(&event)) {
     TellMismatched(*mismatch);
-  } else if (const auto* lagged = std::get_if<sfu::Lagged>(&event)) {
-    lagged_events_ += lagged->count;
+  } else if (std::holds_alternative<sfu::Lagged>(event)) {
     Reconcile(worker);
   }
 }

@@ -116,7 +116,6 @@ class MediaControl {
   const SiteTable& sites() const { return sites_; }
   const MediaMessages& messages() const { return messages_; }
   worker::Node& node() { return node_; }
-  uint64_t lagged_events() const { return lagged_events_; }
   // What clients may still be told to try: host candidates of a worker.
   std::vector<sdp::Candidate> Candidates(uint32_t worker) const;
 
@@ -167,7 +166,6 @@ class MediaControl {
   std::map<worker::FeedKey, std::string> publishing_;  // Offers on their way, by device.
   std::vector<OnReports> awaiting_counters_;
   bool draining_ = false;
-  uint64_t lagged_events_ = 0;
 };
 
 }  // namespace vigil::control

@@ -131,10 +131,12 @@ void MediaLists::ListFeeds(const CallContext& context, const v1::ListFeedsReques
   for (const std::string& site : page->sites) {
     const auto id = control_.sites().Find(site);
     if (!id) continue;
-    for (auto it = all.lower_bound({*id, {}}); it != all.end() && it->first.site == *id; ++it) {
-      const std::string name = it->first.name.ToString();
-      if (site == page->after_site && name <= page->after_name) continue;
-      if (!BeginsWith(name, request.name_prefix())) continue;
+    // By participant, then feed: that is not the order of the texts, in which '-' precedes '/'.
+    const auto after =
+        site == page->after_site ? worker::ParseFeedName(page->after_name) : std::nullopt;
+    for (auto it = all.upper_bound({*id, after.value_or(worker::FeedName())});
+         it != all.end() && it->first.site == *id; ++it) {
+      if (!BeginsWith(it->first.name.ToString(), request.name_prefix())) continue;
       if (static_cast<size_t>(response.feeds_size()) >= size) {
         const v1::Feed& last = *response.feeds().rbegin();
         response.set_next_page_token(PageToken(kFeedsList, last.site(), last.feed()));
@@ -267,7 +269,12 @@ v1::OutboundStats MediaLists::Outbound(const worker::PeerRecord& peer,
   if (!sent.flows_since.IsLongAgo()) {
     *out.mutable_flow_time() = control_.messages().Time(sent.flows_since);
   }
-  if (sent.blocked) out.set_blocked(std::string(vigil::ToString(*sent.blocked)));
+  const worker::SlotRecord& slot = peer.slots.at(sent.slot);
+  if (slot.assigned && slot.carries.IsNone()) {
+    out.set_blocked("not_published");
+  } else if (sent.blocked) {
+    out.set_blocked(std::string(vigil::ToString(*sent.blocked)));
+  }
   return out;
 }
 

@@ -20,8 +20,6 @@ absl::Status Expired() {
                   "resume_token: what it points at is no longer kept; watch anew without it");
 }
 
-absl::Status NoToken() { return FieldError("resume_token", "is none of this API"); }
-
 // Parts of a token before those of its sites.
 constexpr size_t kHead = 3;
 
@@ -29,11 +27,11 @@ absl::StatusOr<std::vector<std::string>> PartsOf(std::string_view token) {
   std::string text;
   if (token.size() > 16'384 ||
       !absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &text)) {
-    return NoToken();
+    return Expired();
   }
   std::vector<std::string> parts = absl::StrSplit(text, '.');
   uint64_t sequence = 0;
-  if (parts.size() < kHead || !absl::SimpleAtoi(parts[2], &sequence)) return NoToken();
+  if (parts.size() < kHead || !absl::SimpleAtoi(parts[2], &sequence)) return Expired();
   return parts;
 }
 
@@ -89,7 +87,7 @@ absl::StatusOr<MediaLog::Place> MediaLog::Resume(std::string_view token,
   const bool readable = absl::SimpleAtoi((*parts)[2], &place.sequence_);
   size_t part = kHead;
   for (auto& [site, next] : place.next_) {
-    if (!readable || !absl::SimpleAtoi((*parts)[part++], &next)) return NoToken();
+    if (!readable || !absl::SimpleAtoi((*parts)[part++], &next)) return Expired();
     const auto log = sites_.find(site);
     const uint64_t end = log == sites_.end() ? 1 : log->second.end();
     const uint64_t first = log == sites_.end() ? 1 : log->second.first;

@@ -27,9 +27,7 @@ v1::WorkerStats WorkerOf(uint32_t index, const worker::ThreadReport& report) {
   out.set_worker(index);
   out.set_peers(static_cast<uint32_t>(report.worker.peer_count));
   out.set_subscriptions(static_cast<uint32_t>(report.worker.subscriptions));
-  if (report.running > TimeDelta::Zero()) {
-    out.set_utilization(report.busy.seconds() / report.running.seconds());
-  }
+  out.set_utilization(report.utilization);
   DurationHistogram dwell = report.port.sound.dwell;
   dwell += report.port.picture.dwell;
   *out.mutable_dwell() = ToProto(dwell);
@@ -60,6 +58,11 @@ class NodeService {
       *response.mutable_node() = Node(reports);
       done(std::move(response));
     });
+  }
+  v1::GetVersionResponse Version() const {
+    v1::GetVersionResponse response;
+    response.set_version(identity_.version);
+    return response;
   }
   template <typename Response>
   void SetDraining(bool draining, const Done<Response>& done) const {
@@ -98,6 +101,10 @@ void AddNodeService(Api& api, MediaControl& control, NodeIdentity identity,
                     std::function<void(bool)> on_draining) {
   const auto service =
       std::make_shared<NodeService>(control, std::move(identity), std::move(on_draining));
+  api.AddUnary<v1::GetVersionRequest, v1::GetVersionResponse>(
+      "NodeService.GetVersion", [](const Caller&) { return absl::OkStatus(); },
+      [service](const CallContext&, const v1::GetVersionRequest&,
+                const Done<v1::GetVersionResponse>& done) { done(service->Version()); });
   api.AddUnary<v1::GetNodeRequest, v1::GetNodeResponse>(
       "NodeService.GetNode", Operator,
       [service](const CallContext&, const v1::GetNodeRequest&,

@@ -57,7 +57,9 @@ void RequestMemory::Forget(Timestamp now) {
   while (!answered_.empty()) {
     const auto oldest = entries_.find(answered_.front());
     VIGIL_CHECK(oldest != entries_.end());
-    if (now - oldest->second.at < kKept && bytes_ <= kMaxBytes) return;
+    const bool due = now - oldest->second.at >= kKept;
+    if (!due && bytes_ <= kMaxBytes) return;
+    if (!due) ++forgotten_early_;
     bytes_ -= SizeOf(oldest->first, oldest->second);
     entries_.erase(oldest);
     answered_.pop_front();

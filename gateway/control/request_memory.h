@@ -56,6 +56,8 @@ class RequestMemory {
 
   size_t size() const { return entries_.size(); }
   size_t bytes() const { return bytes_; }
+  // Answers that went before their time, to stay within kMaxBytes.
+  uint64_t forgotten_early() const { return forgotten_early_; }
 
   // Answered requests, for whoever takes over; what is being carried out is retried there.
   struct State {
@@ -92,6 +94,7 @@ class RequestMemory {
   std::map<Key, Entry> entries_;
   std::deque<Key> answered_;  // Oldest first.
   size_t bytes_ = 0;
+  uint64_t forgotten_early_ = 0;
 };
 
 }  // namespace vigil::control

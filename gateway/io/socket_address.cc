@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "gateway/io/fd.h"
 
 namespace vigil::io {
@@ -60,6 +61,12 @@ std::string ToString(const IpAddress& ip) {
     inet_ntop(AF_INET6, ip.data(), text, sizeof text);
   }
   return text;
+}
+
+std::string WithPort(const std::string& ip, uint16_t port) {
+  // RFC 3986, 3.2.2.
+  const bool brackets = ip.find(':') != std::string::npos;
+  return absl::StrCat(brackets ? "[" : "", ip, brackets ? "]:" : ":", port);
 }
 
 absl::StatusOr<std::vector<IpAddress>> InterfaceAddresses() {

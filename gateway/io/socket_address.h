@@ -20,6 +20,8 @@ using IpAddress = std::array<uint8_t, 16>;
 // "192.0.2.1", "2001:db8::1"; nothing else: no names, no ports, no scopes.
 std::optional<IpAddress> ParseIp(const std::string& text);
 std::string ToString(const IpAddress& ip);
+// "192.0.2.1:7000", "[2001:db8::1]:7000" of an address as text.
+std::string WithPort(const std::string& ip, uint16_t port);
 bool IsV4(const IpAddress& ip);
 // 0.0.0.0 or ::.
 bool IsWildcard(const IpAddress& ip);

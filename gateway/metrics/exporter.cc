@@ -149,6 +149,12 @@ void AddMedia(const Snapshot& now, Families& out) {
       .Add(now.kernel_dropped);
 }
 
+uint64_t CountOf(const std::vector<Named>& counts, std::string_view name) {
+  uint64_t count = 0;
+  for (const Named& one : counts) count += one.name == name ? one.count : 0;
+  return count;
+}
+
 void AddPeers(const Snapshot& now, Families& out) {
   const auto labels = [](const char* state, const char* transport) {
     return Labels{{"state", state}, {"transport", transport}};
@@ -160,7 +166,7 @@ void AddPeers(const Snapshot& now, Families& out) {
   out.Counter("vigil_peers_closed_total", "WebRTC connections that have ended, by reason.");
   for (const Named& closed : now.closed_peers) out.Add(closed.count, {{"reason", closed.name}});
   out.Counter("vigil_ice_consent_expired_total", "Connections whose client fell silent (RFC 7675).")
-      .Add(now.consent_expired);
+      .Add(CountOf(now.closed_peers, "consent_expired"));
   out.Gauge("vigil_feeds", "Feeds that have a track of the kind.")
       .Add(now.audio.feeds, KindLabel("audio"))
       .Add(now.video.feeds, KindLabel("video"));
@@ -174,11 +180,9 @@ void AddWorkers(const Snapshot& now, Families& out) {
     }
   };
   out.Gauge("vigil_worker_utilization_ratio",
-            "The part of its time for which a media worker was not waiting, since it began; for a "
-            "span of time use the rate of vigil_worker_busy_seconds_total.");
-  each([](const Worker& worker) {
-    return worker.running_seconds > 0 ? worker.busy_seconds / worker.running_seconds : 0.0;
-  });
+            "The part of its time for which a media worker was not waiting, over the last whole "
+            "ten seconds.");
+  each([](const Worker& worker) { return worker.utilization; });
   out.Counter("vigil_worker_busy_seconds_total", "Time for which a media worker was not waiting.");
   each([](const Worker& worker) { return worker.busy_seconds; });
   out.Gauge("vigil_packet_buffers", "Packet buffers of a media worker.");
@@ -207,8 +211,17 @@ void AddControl(const Snapshot& now, Families& out) {
       .Add(now.remembered_requests);
   out.Gauge("vigil_api_requests_remembered_bytes", "Memory that they take.")
       .Add(now.remembered_bytes);
+  out.Counter(
+         "vigil_api_requests_forgotten_early_total",
+         "Request ids that were forgotten before their time, for want of memory: a retry would "
+         "have a second effect.")
+      .Add(now.forgotten_early);
   out.Gauge("vigil_http_connections", "Connections of the HTTP port.").Add(now.http_connections);
   out.Counter("vigil_http_requests_total", "Requests on the HTTP port.").Add(now.http_requests);
+  out.Counter("vigil_http_responses_total", "Responses on the HTTP port, by status code.");
+  for (const Named& response : now.http_responses) {
+    out.Add(response.count, {{"code", response.name}});
+  }
   out.Counter("vigil_http_connections_shed_total",
               "Connections that were refused or ended to stay within the port's bounds.")
       .Add(now.http_shed);

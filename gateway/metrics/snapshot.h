@@ -41,7 +41,7 @@ struct Peers {
 
 struct Worker {
   double busy_seconds = 0;     // Of turns that had something to do.
-  double running_seconds = 0;  // Since its thread began.
+  double utilization = 0;      // Over the last whole ten seconds: 0 to 1.
   uint64_t packet_buffers_in_use = 0;
   uint64_t packet_buffers = 0;
 };
@@ -82,7 +82,6 @@ struct Snapshot {
   Peers peers;
   std::vector<Named> closed_peers;  // By reason.
   uint64_t subscriptions = 0;
-  uint64_t consent_expired = 0;
   uint64_t kernel_dropped = 0;  // Datagrams lost in sockets' buffers before they were read.
   uint64_t lagged_events = 0;
   std::vector<Worker> workers;
@@ -91,9 +90,11 @@ struct Snapshot {
   uint64_t streams = 0;  // Running watches of the API.
   uint64_t remembered_requests = 0;
   uint64_t remembered_bytes = 0;
+  uint64_t forgotten_early = 0;
   uint64_t http_connections = 0;
   uint64_t http_shed = 0;
   uint64_t http_requests = 0;
+  std::vector<Named> http_responses;  // By status code.
   uint64_t tls_failures = 0;
   double certificate_expires_unix_seconds = 0;  // 0: there is none.
   bool draining = false;

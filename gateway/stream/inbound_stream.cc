@@ -59,6 +59,7 @@ void InboundStream::OnOriginal(int64_t sequence, const rtp::PacketHeader& header
 // Opens the gap, if any, in front of a new highest packet. False if it is too wide to be repaired.
 bool InboundStream::OnAdvance(int64_t sequence, Timestamp received) {
   const int64_t first = highest_ + 1;
+  if (!options_.nack) GiveUpBefore(sequence - kReorder);
   for (int64_t s = std::max(first, sequence - kWindow + 1); s <= sequence; ++s) {
     seen_.Remove(s);
     by_rtx_only_.Remove(s);
@@ -68,6 +69,14 @@ bool InboundStream::OnAdvance(int64_t sequence, Timestamp received) {
   if (losses_.OnGap(first, sequence, received)) return true;
   counters_.given_up += on_list + static_cast<uint64_t>(sequence - first);
   return false;
+}
+
+// Nobody asks for what is missing of a stream without NACK: it is lost when it is overdue.
+void InboundStream::GiveUpBefore(int64_t end) {
+  for (int64_t s = std::max(base_sequence_, highest_ - kReorder); s < end && s <= highest_; ++s) {
+    if (!seen_.Has(s)) ++counters_.given_up;
+  }
+  if (end > highest_ + 1) counters_.given_up += static_cast<uint64_t>(end - highest_ - 1);
 }
 
 void InboundStream::UpdateJitter(uint32_t timestamp, Timestamp received) {

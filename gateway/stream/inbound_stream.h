@@ -37,7 +37,9 @@ struct InboundCounters {
   uint64_t bytes = 0;       // Payload only.
   uint64_t recovered = 0;   // Of the packets: came by RTX after they had been missed.
   uint64_t nacks_sent = 0;  // Sequence numbers asked for.
-  uint64_t given_up = 0;    // Not asked for any more, or never; a late one may still come.
+  // Lost: missing and not asked for any more, or overdue where nothing is asked for. A late one may
+  // still come.
+  uint64_t given_up = 0;
   uint64_t keyframes = 0;
 
   template <typename F>
@@ -111,6 +113,9 @@ class InboundStream {
  private:
   // Sequences older than this behind the newest are not told apart from duplicates.
   static constexpr int64_t kWindow = 2048;
+  // Numbers that a packet may come late by before it counts as lost, in a stream without NACK. Not
+  // more than a restored stream knows of. Sound that is later has been concealed long before.
+  static constexpr int64_t kReorder = 63;
 
   // A bit for each sequence number modulo kWindow.
   class Window {
@@ -129,6 +134,7 @@ class InboundStream {
   };
 
   bool OnAdvance(int64_t sequence, Timestamp received);
+  void GiveUpBefore(int64_t end);
   void OnOriginal(int64_t sequence, const rtp::PacketHeader& header, Timestamp received);
   void UpdateJitter(uint32_t timestamp, Timestamp received);
 

@@ -58,13 +58,13 @@ void WorkerThread::Stop() {
 void WorkerThread::Run() {
   io::AskForShortSlices(kSlice);
   Timestamp now = io::MonotonicNow();
-  started_ = now;
+  load_ = LoadMeter(now);
   while (!stopping_.load(std::memory_order_relaxed)) {
     last_turn_.store(now, std::memory_order_relaxed);
     const bool again = Turn(now);
     const Timestamp end = io::MonotonicNow();
     turn_.Add(end - now);
-    busy_ += end - now;
+    load_.Add(end - now, end);
     const Timestamp wake = Earliest(worker_->NextDeadline(), port_.NextDeadline());
     const TimeDelta wait = std::min(wake - end, kLongestWait);
     poller_.Wait(again ? TimeDelta::Zero() : wait);
@@ -98,8 +98,8 @@ bool WorkerThread::TakeAsks(Timestamp now) {
           std::make_unique<ThreadReport>(ThreadReport{.worker = worker_->Report(report->scope),
                                                       .port = port_.counters(),
                                                       .turn = turn_,
-                                                      .busy = busy_,
-                                                      .running = now - started_,
+                                                      .busy = load_.busy(),
+                                                      .utilization = load_.Utilization(now),
                                                       .lagged_events = lagged_total_});
     }
     // Passwords and keys are not to lie in the ring until they are overwritten.

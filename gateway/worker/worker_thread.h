@@ -15,6 +15,7 @@
 #include "gateway/io/poller.h"
 #include "gateway/sfu/command.h"
 #include "gateway/sfu/event.h"
+#include "gateway/worker/load_meter.h"
 #include "gateway/worker/spsc_ring.h"
 #include "gateway/worker/worker.h"
 
@@ -35,7 +36,7 @@ struct ThreadReport {
   io::PortCounters port;
   DurationHistogram turn;  // Length of the turns that had something to do.
   TimeDelta busy;          // Their sum.
-  TimeDelta running;       // Since the thread started.
+  double utilization = 0;  // Lately, 0 to 1: see LoadMeter.
   uint64_t lagged_events = 0;
 
   // Of all stages, by reason.
@@ -113,8 +114,7 @@ class WorkerThread {
   TurnOutput output_{kOutbox};
   std::vector<io::InboundDatagram> inbound_;
   DurationHistogram turn_;
-  TimeDelta busy_;
-  Timestamp started_;
+  LoadMeter load_{Timestamp()};
   uint64_t lagged_ = 0;  // Not yet told.
   uint64_t lagged_total_ = 0;
 };

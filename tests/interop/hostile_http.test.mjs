@@ -7,6 +7,7 @@ import {after, before, test} from 'node:test';
 
 import {Gateway} from './lib/gateway.mjs';
 import {EventReader, bearer, call, exchange, offerOf, rawExchange} from './lib/http.mjs';
+import {MediaLoad} from './lib/media_load.mjs';
 import {Issuer} from './lib/tokens.mjs';
 import {until} from './lib/until.mjs';
 
@@ -21,6 +22,7 @@ const NEWS = 5;              // For each of them.
 
 let issuer;
 let gateway;
+let media;   // Rooms that go on all the time.
 let atRest;
 let normal;  // Headers of somebody who means well.
 let greedy;  // Of somebody whose token is good, too.
@@ -39,10 +41,13 @@ before(async () => {
     ...issuer.env,
     // What is freed is to be reused as in the real thing.
     ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ''}:quarantine_size_mb=8`}});
+  media = await MediaLoad.start(gateway, {token: issuer.token({sub: 'desk', grants: {
+    sites: ['north'], roles: ['controller']}})});
   for (let n = 0; n < 20; ++n) await normalCall();
   atRest = residentMib();
 });
 after(async () => {
+  media?.end();
   await gateway?.stop();
   issuer?.remove();
 });
@@ -238,4 +243,10 @@ test('only hosts that cannot be anybody else\'s are this machine', async (t) => 
 test('after all of it memory is what it was, about', async () => {
   for (let n = 0; n < 20; ++n) await normalCall();
   checkMemory();
+});
+
+test('media went on all the time', async () => {
+  const {sent, received} = await media.stop();
+  assert.equal(received, sent);
+  assert.ok(sent > 1_000);
 });

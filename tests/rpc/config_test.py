@@ -48,6 +48,14 @@ WRONG_VARIABLES = (
      "tls.certificate", "/nowhere.pem"),
     ({"VIGIL_TLS_CLIENT_CA": "/nowhere.pem"}, "tls.client_ca", "tls.certificate"),
     ({"VIGIL_CONSOLE_DIR": "/nowhere"}, "console_dir", "/nowhere"),
+    ({"VIGIL_HTTP_REDIRECT_URL": "other.example"}, "http.redirect_url", "scheme://host"),
+    ({"VIGIL_HTTP_REDIRECT_URL": "https://other.example/vigil"}, "http.redirect_url", "nothing behind"),
+    ({"VIGIL_HTTP_REDIRECT_URL": "https://"}, "http.redirect_url", "scheme://host"),
+    ({"VIGIL_HTTP_CORS_ORIGINS": "https://a.example,console.example"}, "http.cors_origins",
+     "console.example"),
+    ({"VIGIL_HTTP_CORS_ORIGINS": "https://a.example/"}, "http.cors_origins", "nothing behind"),
+    ({"VIGIL_MEDIA_ICE_SERVERS": "(hidden)"}, "media.ice_servers", "stun:"),
+    ({"VIGIL_MEDIA_ICE_SERVERS": "turn:t.example user"}, "media.ice_servers", "USERNAME"),
 )
 WRONG_FILES = (
     ("http:\n  prot: 80\n", "http.prot", "no such key"),
@@ -149,7 +157,6 @@ class Mistakes(unittest.TestCase):
 
 class Printing(unittest.TestCase):
     FILE = ("node:\n  name: node-7\n  packets: 2048\nmedia:\n  addresses: [127.0.0.1, '::1']\n"
-            "  ice_servers: ['turn:t.example user hunter2', 'stun:s.example']\n"
             "http:\n  cors_origins: []\nlog:\n  level: debug\n")
 
     def printed(self, text, env=None):
@@ -166,10 +173,19 @@ class Printing(unittest.TestCase):
         self.assertEqual(self.printed(first, {"VIGIL_SHUTDOWN_DRAIN_SECONDS": "3"}), first)
 
     def test_secrets_are_hidden(self):
-        for text in (self.printed(self.FILE),
+        for text in (self.printed("media: {ice_servers: ['turn:t.example user hunter2', 'stun:s']}"),
                      self.printed("", {"VIGIL_MEDIA_ICE_SERVERS": "turn:t.example user hunter2"})):
             self.assertNotIn("hunter2", text)
             self.assertIn("(hidden)", text)
+
+    def test_what_is_hidden_is_not_taken_for_a_secret(self):
+        text = self.printed("media: {ice_servers: ['turn:t.example user hunter2']}")
+        file = temporary_folder() / "config.yaml"
+        file.write_text(text)
+        ended = Ended(args=["--config", str(file)])
+        self.assertEqual(ended.code, 2)
+        self.assertIn("media.ice_servers", ended.stderr)
+        self.assertNotIn("hunter2", ended.stderr)
 
     def test_the_environment_wins(self):
         self.assertIn("name: by-env", self.printed(self.FILE, {"VIGIL_NODE_NAME": "by-env"}))

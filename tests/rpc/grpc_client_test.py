@@ -99,6 +99,7 @@ class EveryMethod(unittest.TestCase):
         self.assertEqual((node.state, node.peers, node.feeds, len(node.workers)),
                          (node_pb2.NODE_STATE_SERVING, 0, 0, 1))
         self.assertEqual(list(node.media_addresses), [self.gateway.media])
+        self.assertEqual(self.call("GetVersion").version, node.version)
         self.assertFalse(node.HasField("certificate_expire_time"))
         drained = self.call("Drain", request_id=request_id()).node
         self.assertEqual(drained.state, node_pb2.NODE_STATE_DRAINING)
@@ -190,6 +191,51 @@ class ReflectionOff(unittest.TestCase):
             with self.assertRaises(grpc.RpcError) as caught:
                 health.reflected_services(client.channel)
             self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+
+
+class Pages(unittest.TestCase):
+    # Of names of which one begins like the other: '-' comes before '/', but room before room-1.
+    PARTICIPANTS = ("room", "room-1", "room-1a", "room-2", "a")
+
+    def test_every_thing_is_on_one_page_whatever_its_size(self):
+        with Gateway() as gateway, Client(gateway.grpc) as client:
+            for participant in self.PARTICIPANTS:
+                for feed in ("patient", "pat"):
+                    client.call("Publish", request_id=request_id(), participant=participant,
+                                feed=feed, sdp_offer=offers.PUBLISH)
+            feeds = sorted(f"{participant}/{feed}" for participant in self.PARTICIPANTS
+                           for feed in ("patient", "pat"))
+            for size in range(1, len(feeds) + 2):
+                self.assertEqual(sorted(self.walk(client, "ListFeeds", size)), feeds)
+                self.assertEqual(sorted(self.walk(client, "ListParticipants", size)),
+                                 sorted(self.PARTICIPANTS))
+
+    @staticmethod
+    def walk(client, method, size):
+        names, token = [], ""
+        while True:
+            page = client.call(method, page_size=size, page_token=token)
+            things = page.feeds if method == "ListFeeds" else page.participants
+            assert len(things) <= size
+            names += [thing.feed if method == "ListFeeds" else thing.participant
+                      for thing in things]
+            token = page.next_page_token
+            if not token:
+                return names
+
+
+class Addresses(unittest.TestCase):
+    def test_addresses_are_bracketed_and_complete(self):
+        env = {"VIGIL_MEDIA_ADDRESSES": "::1,127.0.0.1", "VIGIL_NODE_WORKERS": "2",
+               "VIGIL_HTTP_ADDRESS": "::1"}
+        with Gateway(env) as gateway, Client(gateway.grpc) as client:
+            addresses = list(client.call("GetNode").node.media_addresses)
+            ports = [address.rpartition(":")[2] for address in addresses]
+            self.assertEqual([address.rpartition(":")[0] for address in addresses],
+                             ["[::1]", "127.0.0.1"] * 2)
+            self.assertTrue(ports[0] == ports[1] != ports[2] == ports[3], addresses)
+            self.assertEqual(gateway.media.split(","), addresses)
+            self.assertRegex(gateway.http, r"^\[::1\]:\d+$")
 
 
 if __name__ == "__main__":

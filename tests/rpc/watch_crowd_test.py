@@ -4,6 +4,7 @@ import unittest
 
 import grpc
 from lib.api import Client, media_pb2
+from lib.media_load import MediaLoad
 from lib.until import until
 from lib.watching import WatchTest
 
@@ -42,12 +43,16 @@ class TooManyStreams(WatchTest):
     ENV = {**WatchTest.ENV, "ASAN_OPTIONS": "quarantine_size_mb=8"}
 
     def test_ten_thousand_streams_of_one_client_cannot_hurt(self):
-        sizes = [self.gateway.resident_bytes()]
-        for flood in range(2):
-            self.flood()
-            sizes.append(self.gateway.resident_bytes())
-            self.publish(f"room-{flood}")
-            self.client.watch().until_snapshot().cancel()
+        with MediaLoad(self.gateway) as media:
+            sizes = [self.gateway.resident_bytes()]
+            for flood in range(2):
+                self.flood()
+                sizes.append(self.gateway.resident_bytes())
+                self.publish(f"operating-room-{flood}")
+                self.client.watch().until_snapshot().cancel()
+            sent, received = media.stop()
+        self.assertEqual(received, sent)
+        self.assertGreater(sent, 1_000)
         # About a tenth of what ten thousand would take that were let in, and under no sanitizer a
         # third of this.
         self.assertLess(max(sizes) - sizes[0], 400 * MEBIBYTE)

@@ -93,12 +93,15 @@ TEST_F(ConfigTest, AClientCaGoesWithACertificate) {
 }
 
 TEST_F(ConfigTest, WhatIsPrintedCanBeReadAgainAndHidesSecrets) {
-  const auto config =
+  auto config =
       Read("node:\n  name: node-7\nmedia:\n  ice_servers: ['turn:t.example user hunter2']\n");
   ASSERT_TRUE(config.ok()) << config.status();
   const std::string text = PrintConfig(*config);
   EXPECT_THAT(text, testing::Not(HasSubstr("hunter2")));
-  const auto again = Read(text);
+  EXPECT_THAT(Complaint(text),
+              AllOf(HasSubstr("media.ice_servers"), testing::Not(HasSubstr("hidden"))));
+  config->media.ice_servers.clear();
+  const auto again = Read(PrintConfig(*config));
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->node.name, "node-7");
 }

@@ -229,6 +229,39 @@ TEST(InboundStream, WithoutNackNothingIsAskedFor) {
   EXPECT_TRUE(receiver.stream.NextDeadline().IsNever());
 }
 
+TEST(InboundStream, WithoutNackAPacketIsLostWhenItIsOverdue) {
+  Receiver receiver({.ssrc = 77, .clock_rate = 48'000, .nack = false});
+  // Every tenth is missing; one of them comes late, one too late to matter.
+  for (uint16_t sequence = 0; sequence < 200; ++sequence) {
+    if (sequence % 10 != 5) receiver.Packet(sequence);
+    if (sequence == 60) receiver.Packet(55);
+    if (sequence == 104) {
+      EXPECT_EQ(receiver.stream.counters().given_up, 4u) << "5, 15, 25, 35";
+    }
+  }
+  // Overdue are those up to 135, without 55.
+  EXPECT_EQ(receiver.stream.counters().given_up, 13u);
+  ASSERT_FALSE(receiver.Packet(15));
+  EXPECT_EQ(receiver.stream.counters().given_up, 13u) << "it never falls";
+
+  // The same stream elsewhere goes on counting.
+  InboundStream moved(receiver.stream.Export(), At(0));
+  InboundStream::Accepted accepted;
+  for (uint16_t sequence = 200; sequence < 300; ++sequence) {
+    moved.OnPacket({.sequence = sequence, .ssrc = 77}, 100, At(0), false, accepted);
+  }
+  EXPECT_EQ(moved.counters().given_up, 19u) << "145 to 195";
+}
+
+TEST(InboundStream, WithoutNackAGapIsLostButForWhatMayStillCome) {
+  Receiver receiver({.ssrc = 77, .clock_rate = 48'000, .nack = false});
+  receiver.Packet(10);
+  receiver.Packet(5'011);
+  EXPECT_EQ(receiver.stream.counters().given_up, 5'000u - 63u);
+  for (uint16_t sequence = 5'012; sequence < 5'100; ++sequence) receiver.Packet(sequence);
+  EXPECT_EQ(receiver.stream.counters().given_up, 5'000u);
+}
+
 TEST(InboundStream, AGapOverTheListLosesTrackOnceAndCountsWhatIsGone) {
   Receiver receiver;
   receiver.Packet(0);
