@@ -1,7 +1,7 @@
 // Whether calls of the API disturb media: rooms with a physician each, the gateway's own dwell with
 // and without a flood of unary calls, alternating; then how long a command takes, and what 1,000
-// watches cost. The clients keep to the first processor, the gateway to the others: what is measured
-// is what calls cost the gateway, not what the client takes from it. Prints figures; judges nothing.
+// watches cost. The clients keep to the first processor, the gateway to the others: measured is
+// what calls cost the gateway, not what the client takes from it. Prints figures; judges nothing.
 //   VIGIL_GATEWAY=build/release/gateway/app/vigil-gateway \
 //   VIGIL_CONTROL_BENCH=build/release/benchmarks/control/vigil_control_bench \
 //   VIGIL_LOAD_MEDIA=build/release/benchmarks/control/vigil_media_load \

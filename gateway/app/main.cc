@@ -66,6 +66,7 @@ absl::StatusOr<worker::WorkerGround> OpenGround(const Config& config, uint32_t i
     }
     options.addresses.push_back(*address);
   }
+  options.tcp = config.media.tcp;
   options.port = config.media.port == 0 ? 0 : static_cast<uint16_t>(config.media.port + index);
   absl::StatusOr<std::unique_ptr<edge::LocalEdge>> edge =
       edge::LocalEdge::Open(options, *ground.poller);

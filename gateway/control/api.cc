@@ -75,14 +75,16 @@ class Api::CountedSource final : public MessageSource {
         counts_(std::move(counts)),
         api_(api),
         caller_(std::move(caller)),
-        identity_(caller_->Identity()) {
+        identity_(caller_->Identity()),
+        tenant_(caller_->Tenant()) {
     ++counts_->all;
     ++counts_->by_caller[identity_];
+    ++counts_->by_tenant[tenant_];
   }
   ~CountedSource() override {
     --counts_->all;
-    const auto own = counts_->by_caller.find(identity_);
-    if (--own->second == 0) counts_->by_caller.erase(own);
+    Less(counts_->by_caller, identity_);
+    Less(counts_->by_tenant, tenant_);
   }
   Next Pull(Message& message, Timestamp now) override {
     revoked_ = api_.authenticator_.CheckStill(*caller_, api_.clock_.UnixSeconds());
@@ -91,11 +93,17 @@ class Api::CountedSource final : public MessageSource {
   absl::Status status() const override { return revoked_.ok() ? source_->status() : revoked_; }
 
  private:
+  static void Less(std::map<std::string, size_t>& counts, const std::string& key) {
+    const auto it = counts.find(key);
+    if (--it->second == 0) counts.erase(it);
+  }
+
   std::unique_ptr<MessageSource> source_;
   std::shared_ptr<StreamCounts> counts_;
   Api& api_;
   std::shared_ptr<const Caller> caller_;
   const std::string identity_;
+  const std::string tenant_;
   absl::Status revoked_;
 };
 
@@ -205,9 +213,7 @@ absl::StatusOr<std::unique_ptr<MessageSource>> Api::Open(const Request& request,
   const auto open = [&]() -> absl::StatusOr<std::unique_ptr<MessageSource>> {
     const absl::StatusOr<CallContext> context = Enter(request);
     if (!context.ok()) return context.status();
-    const auto own = streams_->by_caller.find(context->caller->Identity());
-    if (streams_->all >= limits_.streams ||
-        (own != streams_->by_caller.end() && own->second >= limits_.streams_per_caller)) {
+    if (!HasRoomForStream(*context->caller)) {
       return ApiError(v1::ERROR_REASON_QUOTA_EXCEEDED, "too many streams", {{"limit", "streams"}});
     }
     auto source = method.stream(*context, *request.message, std::move(wake));
@@ -218,6 +224,13 @@ absl::StatusOr<std::unique_ptr<MessageSource>> Api::Open(const Request& request,
   auto source = open();
   Count(method, source.status());
   return source;
+}
+
+bool Api::HasRoomForStream(const Caller& caller) const {
+  return streams_->all < limits_.streams &&
+         streams_->Of(streams_->by_caller, caller.Identity()) < limits_.streams_per_caller &&
+         (caller.all_sites ||
+          streams_->Of(streams_->by_tenant, caller.Tenant()) < limits_.streams_per_site);
 }
 
 Respond Api::Counted(const Method& method, Timestamp begun, Respond respond) {

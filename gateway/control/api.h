@@ -41,8 +41,9 @@ struct ApiLimits {
   double failures_at_once = 50;
   // Of one request. An SDP offer has some kilobytes.
   size_t message_bytes = 512 * 1024;
-  // Streams of one caller, and of all.
+  // Streams of one caller, of all callers of a site, and of all. Half are not a single site's.
   size_t streams_per_caller = 1'100;
+  size_t streams_per_site = 2'000;
   size_t streams = 4'000;
 };
 
@@ -120,9 +121,16 @@ class Api {
   struct StreamCounts {
     size_t all = 0;
     std::map<std::string, size_t> by_caller;
+    std::map<std::string, size_t> by_tenant;
+
+    static size_t Of(const std::map<std::string, size_t>& counts, const std::string& key) {
+      const auto it = counts.find(key);
+      return it == counts.end() ? 0 : it->second;
+    }
   };
 
   void AddMethod(std::string_view name, Method method);
+  bool HasRoomForStream(const Caller& caller) const;
   absl::StatusOr<CallContext> Enter(const Request& request);
   void CallOnce(const CallContext& context, const Request& request, Respond respond);
   void CallOncePerId(const CallContext& context, const std::string& request_id,

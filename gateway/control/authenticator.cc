@@ -168,6 +168,8 @@ Authenticator Authenticator::WithoutLogin() {
 }
 
 void Authenticator::SetKeys(TokenKeys keys) {
+  // A file that is being written, or was cut short, lets nobody in again.
+  keys.revoked.merge(keys_.revoked);
   keys_ = std::move(keys);
   remembered_.clear();  // A key that is gone must not go on letting in.
 }

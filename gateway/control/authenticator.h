@@ -36,6 +36,7 @@ class Authenticator {
   Authenticator(std::string audience, TokenKeys keys)
       : audience_(std::move(audience)), keys_(std::move(keys)) {}
 
+  // What was withdrawn before stays withdrawn.
   void SetKeys(TokenKeys keys);
 
   // `now_seconds`: since 1970. TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED.

@@ -34,9 +34,9 @@ std::string_view ToString(Role role) {
   return "";
 }
 
-std::string Caller::Identity() const {
-  return absl::StrCat(all_sites ? "*" : absl::StrJoin(sites, ","), "/", subject);
-}
+std::string Caller::Tenant() const { return all_sites ? "*" : absl::StrJoin(sites, ","); }
+
+std::string Caller::Identity() const { return absl::StrCat(Tenant(), "/", subject); }
 
 absl::StatusOr<std::string> Caller::ResolveSite(std::string_view named) const {
   if (named.empty()) {

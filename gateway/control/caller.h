@@ -48,6 +48,8 @@ struct Caller {
   int64_t not_before_seconds = 0;  // Since 1970.
   int64_t expire_seconds = 0;      // Since 1970; 0: never.
 
+  // Its sites as one text: what a hospital's callers have in common.
+  std::string Tenant() const;
   // Who it is among the callers of all sites: each site names its own, so two may have a "desk".
   // What is counted or kept for a caller is kept under this.
   std::string Identity() const;

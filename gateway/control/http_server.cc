@@ -44,6 +44,7 @@ constexpr size_t kLingerPart = 16 * 1024;
 constexpr int kSendBuffer = 128 * 1024;
 constexpr std::chrono::seconds kCertificateInterval{2};
 constexpr size_t kMaxHeader = 24 * 1024;  // A token of 8 KiB, and what proxies add.
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 class AnyConnection {
  public:
@@ -136,6 +137,25 @@ class Connection final : public AnyConnection,
     parser_->body_limit(shared_->options.max_body);
     parser_->header_limit(kMaxHeader);
     lowest().expires_after(kReadTimeout);
+    http::async_read_header(stream_, buffer_, *parser_,
+                            [self = this->shared_from_this()](beast::error_code error, size_t) {
+                              self->OnHeader(error);
+                            });
+  }
+
+  // A client may wait for leave to send its body (RFC 9110, 10.1.1). One whose body is too long has
+  // its error by now.
+  void OnHeader(beast::error_code error) {
+    if (error) return OnRead(error);
+    if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return ReadBody();
+    asio::async_write(stream_, asio::buffer(kContinue),
+                      [self = this->shared_from_this()](beast::error_code failed, size_t) {
+                        if (failed) return self->Shut();
+                        self->ReadBody();
+                      });
+  }
+
+  void ReadBody() {
     http::async_read(stream_, buffer_, *parser_,
                      [self = this->shared_from_this()](beast::error_code error, size_t) {
                        self->OnRead(error);

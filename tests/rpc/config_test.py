@@ -49,7 +49,8 @@ WRONG_VARIABLES = (
     ({"VIGIL_TLS_CLIENT_CA": "/nowhere.pem"}, "tls.client_ca", "tls.certificate"),
     ({"VIGIL_CONSOLE_DIR": "/nowhere"}, "console_dir", "/nowhere"),
     ({"VIGIL_HTTP_REDIRECT_URL": "other.example"}, "http.redirect_url", "scheme://host"),
-    ({"VIGIL_HTTP_REDIRECT_URL": "https://other.example/vigil"}, "http.redirect_url", "nothing behind"),
+    ({"VIGIL_HTTP_REDIRECT_URL": "https://other.example/vigil"}, "http.redirect_url",
+     "nothing behind"),
     ({"VIGIL_HTTP_REDIRECT_URL": "https://"}, "http.redirect_url", "scheme://host"),
     ({"VIGIL_HTTP_CORS_ORIGINS": "https://a.example,console.example"}, "http.cors_origins",
      "console.example"),
@@ -173,7 +174,7 @@ class Printing(unittest.TestCase):
         self.assertEqual(self.printed(first, {"VIGIL_SHUTDOWN_DRAIN_SECONDS": "3"}), first)
 
     def test_secrets_are_hidden(self):
-        for text in (self.printed("media: {ice_servers: ['turn:t.example user hunter2', 'stun:s']}"),
+        for text in (self.printed("media: {ice_servers: ['turn:t.example user hunter2']}"),
                      self.printed("", {"VIGIL_MEDIA_ICE_SERVERS": "turn:t.example user hunter2"})):
             self.assertNotIn("hunter2", text)
             self.assertIn("(hidden)", text)

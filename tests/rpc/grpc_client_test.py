@@ -1,6 +1,7 @@
 """A Python client calls every method, and what gRPC itself promises holds: health, reflection,
 deadlines, cancellation, errors with details."""
 
+import socket
 import unittest
 
 import grpc
@@ -225,6 +226,14 @@ class Pages(unittest.TestCase):
 
 
 class Addresses(unittest.TestCase):
+    def test_without_ice_tcp_nobody_listens(self):
+        for tcp in ("true", "false"):
+            with self.subTest(tcp=tcp), Gateway({"VIGIL_MEDIA_TCP": tcp}) as gateway:
+                host, _, port = gateway.media.rpartition(":")
+                with socket.socket() as client:
+                    refused = client.connect_ex((host, int(port))) != 0
+                self.assertEqual(refused, tcp == "false")
+
     def test_addresses_are_bracketed_and_complete(self):
         env = {"VIGIL_MEDIA_ADDRESSES": "::1,127.0.0.1", "VIGIL_NODE_WORKERS": "2",
                "VIGIL_HTTP_ADDRESS": "::1"}

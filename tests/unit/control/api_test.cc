@@ -22,15 +22,16 @@ class NothingToTell final : public MessageSource {
 
 class ApiTest : public testing::Test {
  protected:
-  ApiTest() {
-    api_.AddUnary<v1::ListFeedsRequest, v1::ListFeedsResponse>(
+  ApiTest() { Register(api_); }
+  void Register(Api& api) {
+    api.AddUnary<v1::ListFeedsRequest, v1::ListFeedsResponse>(
         "MediaService.ListFeeds", [this](const Caller&) { return access_; },
         [this](const CallContext&, const v1::ListFeedsRequest&,
                const Done<v1::ListFeedsResponse>& done) {
           ++handled_;
           done(v1::ListFeedsResponse());
         });
-    api_.AddStream<v1::WatchMediaRequest>(
+    api.AddStream<v1::WatchMediaRequest>(
         "MediaService.WatchMedia", [this](const Caller&) { return access_; },
         [](const CallContext&, const v1::WatchMediaRequest&, const MessageSource::Wake&) {
           return std::make_unique<NothingToTell>();
@@ -49,13 +50,14 @@ class ApiTest : public testing::Test {
     return status;
   }
 
-  absl::StatusOr<std::unique_ptr<MessageSource>> Watch() {
+  absl::StatusOr<std::unique_ptr<MessageSource>> Watch() { return Watch(api_); }
+  static absl::StatusOr<std::unique_ptr<MessageSource>> Watch(Api& api) {
     const v1::WatchMediaRequest message;
-    return api_.Open({.method = api_.Find("vigil.v1.MediaService", "WatchMedia"),
-                      .token = "",
-                      .client_ip = "192.0.2.1",
-                      .message = &message},
-                     [] {});
+    return api.Open({.method = api.Find("vigil.v1.MediaService", "WatchMedia"),
+                     .token = "",
+                     .client_ip = "192.0.2.1",
+                     .message = &message},
+                    [] {});
   }
 
   Timestamp now_ = Timestamp::FromNanos(1'000'000'000);
@@ -113,6 +115,17 @@ TEST_F(ApiTest, SoManyStreamsAndTheirEndMakesRoom) {
   first->reset();
   EXPECT_EQ(api_.Counters().streams, 1u);
   EXPECT_TRUE(Watch().ok());
+}
+
+TEST_F(ApiTest, ASiteHasItsShareOfTheStreams) {
+  Api api(authenticator_, api_.control_clock(),
+          {.streams_per_caller = 2, .streams_per_site = 1, .streams = 3});
+  Register(api);
+  auto first = Watch(api);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(ReasonOf(Watch(api).status()), v1::ERROR_REASON_QUOTA_EXCEEDED);
+  first->reset();
+  EXPECT_TRUE(Watch(api).ok());
 }
 
 TEST_F(ApiTest, CallsAreCountedByHowTheyEnded) {

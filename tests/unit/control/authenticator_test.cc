@@ -150,6 +150,14 @@ TEST_F(AuthenticatorTest, KeysAreRotatedAndTokensWithdrawn) {
   EXPECT_EQ(Refusal(token), v1::ERROR_REASON_TOKEN_INVALID);
 }
 
+TEST_F(AuthenticatorTest, AListThatIsCutShortLetsNobodyInAgain) {
+  const std::string token = Token();
+  const TokenKeys keys{.public_keys = {{"k1", keys_.open}}, .revoked = {"t1"}};
+  authenticator_.SetKeys(keys);
+  authenticator_.SetKeys({.public_keys = keys.public_keys, .revoked = {}});
+  EXPECT_EQ(Refusal(token), v1::ERROR_REASON_TOKEN_REVOKED);
+}
+
 TEST_F(AuthenticatorTest, WhatRunsEndsWithTheKeyThatLetItIn) {
   const auto caller = authenticator_.Authenticate(Token(), kNow);
   ASSERT_TRUE(caller.ok()) << caller.status();

@@ -9,6 +9,7 @@
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/ip/tcp.hpp"
 #include "boost/asio/read.hpp"
+#include "boost/asio/read_until.hpp"
 #include "boost/asio/write.hpp"
 #include "gtest/gtest.h"
 
@@ -72,6 +73,38 @@ TEST_F(HttpServerTest, WhatIsNoPathIsRefusedBeforeAnybodySeesIt) {
 TEST_F(HttpServerTest, AHandlerThatThrowsAnswersFiveHundredAndServesOn) {
   EXPECT_EQ(Get("/throw").substr(0, 12), "HTTP/1.1 500");
   EXPECT_EQ(Get("/").substr(0, 12), "HTTP/1.1 200");
+}
+
+TEST_F(HttpServerTest, AClientThatWaitsForLeaveToSendItsBodyGetsIt) {
+  asio::ip::tcp::socket socket(context_);
+  socket.connect({asio::ip::address_v4::loopback(), server_->port()});
+  const auto send = [&socket](std::string_view bytes) {
+    asio::write(socket, asio::buffer(bytes.data(), bytes.size()));
+  };
+  std::string reply;
+  const auto read_until = [&](std::string_view end) {
+    bool done = false;
+    asio::async_read_until(socket, asio::dynamic_buffer(reply), std::string(end),
+                           [&done](const boost::system::error_code&, size_t) { done = true; });
+    while (!done) context_.run_one();
+  };
+  send("POST /a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-Continue\r\nContent-Length: 4\r\n\r\n");
+  read_until("\r\n\r\n");
+  EXPECT_EQ(reply, "HTTP/1.1 100 Continue\r\n\r\n");
+  EXPECT_EQ(handled_, 0);
+  reply.clear();
+  send("body");
+  read_until("ok");
+  EXPECT_EQ(reply.substr(0, 12), "HTTP/1.1 200");
+  EXPECT_EQ(last_.body, "body");
+
+  // What is too long is refused before it is sent.
+  reply.clear();
+  send(
+      "POST /a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+      "Content-Length: 9999999\r\n\r\n");
+  read_until("\r\n\r\n");
+  EXPECT_EQ(reply.substr(0, 12), "HTTP/1.1 413");
 }
 
 TEST_F(HttpServerTest, AnAnswerThatComesAfterTheClientIsGoneHarmsNobody) {
