@@ -43,6 +43,15 @@ bool IsOrigin(absl::string_view text) {
   });
 }
 
+// An origin, or something below it: what a request's path is put behind.
+bool IsBaseUrl(absl::string_view text) {
+  const size_t path = text.find('/', text.find("://") + 3);
+  if (path == absl::string_view::npos) return IsOrigin(text);
+  const absl::string_view below = text.substr(path);
+  return IsOrigin(text.substr(0, path)) && below.back() != '/' &&
+         below.find_first_of("?# ") == absl::string_view::npos;
+}
+
 bool IsAllowedOrigin(absl::string_view text) { return text == "*" || IsOrigin(text); }
 
 // RFC 7064, RFC 7065; alone or with a user name and a credential.
@@ -68,8 +77,8 @@ std::vector<Key> KeysOf(Config& config) {
        .allowed = "*, or scheme://host or scheme://host:port, nothing behind it"},
       {.name = "http.redirect_url",
        .to = &config.http.redirect_url,
-       .fits = IsOrigin,
-       .allowed = "scheme://host or scheme://host:port, nothing behind it"},
+       .fits = IsBaseUrl,
+       .allowed = "scheme://host or scheme://host:port, with a path or without, no / at its end"},
       {.name = "grpc.address", .to = &config.grpc.address},
       {.name = "grpc.port", .to = &config.grpc.port, .most = 65'535},
       {.name = "grpc.reflection", .to = &config.grpc.reflection},

@@ -24,8 +24,6 @@ namespace {
 constexpr std::chrono::seconds kTick{1};
 // How long calls that are under way may take to end when the process does.
 constexpr std::chrono::seconds kCallGrace{2};
-// NTP counts from 1900, Unix time from 1970.
-constexpr TimeDelta kNtpToUnix = TimeDelta::Seconds(2'208'988'800);
 
 // Between two readings of both clocks lie some nanoseconds, other ones each time. What happened
 // once is to have one time, whoever asks and when: so the last reading stands until the wall clock
@@ -38,7 +36,7 @@ control::ControlClock MakeClock() {
       .unix_nanos = [zero = std::make_shared<TimeDelta>(io::NtpAtMonotonicZero())](Timestamp at) {
         const TimeDelta now = io::NtpAtMonotonicZero();
         if (now - *zero > kClockSet || *zero - now > kClockSet) *zero = now;
-        return (*zero + TimeDelta::Nanos(at.ns()) - kNtpToUnix).ns();
+        return (*zero + TimeDelta::Nanos(at.ns()) - io::kUnixEpochInNtp).ns();
       }};
 }
 
@@ -151,21 +149,21 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Config& c
                                                                  boost::asio::io_context& context) {
   control::Authenticator authenticator = control::Authenticator::WithoutLogin();
   if (config.auth.mode == "jwt") {
-    absl::StatusOr<control::TokenKeys> keys =
-        TokenFiles(config.auth.keys_dir, config.auth.revoked_file).Read();
+    TokenFiles files(config.auth.keys_dir, config.auth.revoked_file);
+    absl::StatusOr<control::TokenKeys> keys = files.Read();
     if (!keys.ok()) return keys.status();
     authenticator = control::Authenticator(config.auth.audience, *std::move(keys));
   }
   auto plane =
       std::make_unique<ControlPlane>(config, node, poller, context, std::move(authenticator));
-  const absl::Status open = plane->OpenServers();
+  const absl::Status open = plane->OpenHttp();
   if (!open.ok()) return open;
   plane->WatchPoller();
   plane->Tick();
   return plane;
 }
 
-absl::Status ControlPlane::OpenServers() {
+absl::Status ControlPlane::OpenHttp() {
   auto console = control::HttpApi::ReadConsole(config_.console_dir);
   if (!console.ok()) return NamingKeys("console_dir", console.status());
   http_api_ = std::make_unique<control::HttpApi>(
@@ -178,12 +176,17 @@ absl::Status ControlPlane::OpenServers() {
        .port = config_.http.port,
        .tls = TlsOf(config_),
        .on_certificate = LogCertificate,
-       .unix_seconds = [this] { return clock_.UnixSeconds(); }},
+       .unix_seconds = [this] { return clock_.UnixSeconds(); },
+       .now = clock_.now},
       context_, [this](const control::HttpRequest& request, control::HttpServer::Respond respond) {
         http_api_->Handle(request, std::move(respond));
       });
   if (!http.ok()) return OpenError("http", http.status());
   http_ = *std::move(http);
+  return absl::OkStatus();
+}
+
+absl::Status ControlPlane::OpenGrpc() {
   control::TlsFiles tls = TlsOf(config_);
   tls.client_ca = config_.tls.client_ca;
   auto grpc = control::GrpcServer::Open(
@@ -215,6 +218,7 @@ void ControlPlane::Tick() {
   tick_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     watches_.OnTick();
+    if (grpc_ != nullptr) grpc_->OnTick();
     if (!authenticator_.without_login() && token_files_.HaveChanged()) ReloadTokenKeys();
     Tick();
   });
@@ -238,14 +242,20 @@ void ControlPlane::SetDraining(bool draining) {
   on_serving_(!draining);
 }
 
+void ControlPlane::SetTerminating() {
+  media_.SetTerminating();
+  SetDraining(true);
+}
+
 void ControlPlane::CollectMetrics(std::function<void(std::string)> done) {
   boost::asio::post(context_, [this, done = std::move(done)] {
     media_.Counters([this, done](const control::MediaControl::Reports& reports) {
-      done(metrics::ToText(
-          metrics::Exporter(MakeSnapshot(reports, media_,
-                                         {.api = api_.Counters(),
-                                          .http = http_->counters(),
-                                          .start_unix_seconds = start_unix_seconds_}))));
+      done(metrics::ToText(metrics::Exporter(
+          MakeSnapshot(reports, media_,
+                       {.api = api_.Counters(),
+                        .http = http_->counters(),
+                        .grpc = grpc_ == nullptr ? control::GrpcFrontCounters() : grpc_->counters(),
+                        .start_unix_seconds = start_unix_seconds_}))));
     });
   });
 }

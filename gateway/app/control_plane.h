@@ -53,14 +53,20 @@ class ControlPlane {
   const control::HttpServer& http() const { return *http_; }
   size_t watches() const { return watches_.size(); }
 
+  // Last of all that may fail: its threads take calls from then on, and it ends only while the
+  // control thread runs.
+  absl::Status OpenGrpc();
+
   // Takes nothing new. What runs goes on.
   void SetDraining(bool draining);
+  // The process is about to end: draining is not taken back.
+  void SetTerminating();
   // Ends the servers; to be called from another thread than the control thread, which goes on
   // meanwhile. Blocks for at most some seconds.
   void CloseServers();
 
  private:
-  absl::Status OpenServers();
+  absl::Status OpenHttp();
   void WatchPoller();
   void Tick();
   void ReloadTokenKeys();

@@ -42,6 +42,9 @@ namespace {
 // neighbour, lower lets them add to the packets' dwell.
 constexpr int kControlNice = 10;
 
+// How long the servers may take to end. More than calls are given to end by themselves.
+constexpr std::chrono::seconds kCloseTimeout{10};
+
 // HTTP, gRPC and ICE-TCP at their bounds together.
 constexpr rlim_t kDescriptors = 32'768;
 
@@ -83,9 +86,9 @@ absl::StatusOr<std::unique_ptr<worker::Node>> OpenNode(const Config& config,
   const absl::Status srtp = transport::InitSrtp();
   if (!srtp.ok()) return srtp;
   const rtp::WallClock wall_clock{io::NtpAtMonotonicZero()};
-  // NTP counts from 1900, the dates of certificates from 1970.
-  const auto ntp_seconds = static_cast<int64_t>(wall_clock.At(io::MonotonicNow()).value() >> 32);
-  auto dtls = transport::DtlsContext::Create({.wall_seconds = ntp_seconds - 2'208'988'800});
+  const TimeDelta ntp = wall_clock.At(io::MonotonicNow()).SinceEpoch();
+  auto dtls = transport::DtlsContext::Create(
+      {.wall_seconds = static_cast<int64_t>((ntp - io::kUnixEpochInNtp).seconds())});
   if (!dtls.ok()) return dtls.status();
   std::vector<worker::WorkerGround> grounds;
   for (uint32_t i = 0; i < config.node.workers; ++i) {
@@ -133,7 +136,7 @@ class Shutdown {
     if (draining_) seconds_ = 0;
     draining_ = true;
     LogInfo("draining", {{"seconds", absl::StrCat(seconds_)}});
-    plane_.SetDraining(true);
+    plane_.SetTerminating();
     Wait();
   }
 
@@ -148,6 +151,13 @@ class Shutdown {
     });
   }
   void Close() {
+    // gRPC waits without end for calls that its clients have reset by the ten thousand.
+    timer_.expires_after(kCloseTimeout);
+    timer_.async_wait([](const boost::system::error_code& error) {
+      if (error) return;
+      LogError("the API's port does not end: left as it is");
+      std::_Exit(0);
+    });
     closer_ = std::thread([this] {
       plane_.CloseServers();
       context_.stop();
@@ -192,6 +202,7 @@ int Run(const Config& config) {
        .metrics =
            [&plane](MetricsServer::OnText done) { (*plane)->CollectMetrics(std::move(done)); }});
   if (!metrics.ok()) return Fail(NamingKeys("metrics.address, metrics.port", metrics.status()));
+  if (const absl::Status open = (*plane)->OpenGrpc(); !open.ok()) return Fail(open);
   if (config.auth.mode == "none") {
     LogWarning("no login: whoever reaches this machine's loopback may do everything");
   }

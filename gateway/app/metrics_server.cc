@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "boost/asio/post.hpp"
+#include "gateway/io/clock.h"
 
 namespace vigil::app {
 namespace {
@@ -29,6 +30,7 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Open(const std::st
   control::HttpServerOptions options{.address = address, .port = port, .tls = {}};
   options.max_body = 1'024;
   options.max_connections = 64;
+  options.now = io::MonotonicNow;
   auto http = control::HttpServer::Open(options, server->context_,
                                         [raw = server.get()](const control::HttpRequest& request,
                                                              control::HttpServer::Respond respond) {

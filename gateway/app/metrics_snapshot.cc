@@ -86,6 +86,9 @@ void AddControl(const ControlFigures& figures, metrics::Snapshot& sum) {
   sum.remembered_requests = figures.api.remembered_requests;
   sum.remembered_bytes = figures.api.remembered_bytes;
   sum.forgotten_early = figures.api.forgotten_early;
+  sum.grpc_connections = figures.grpc.accepted;
+  sum.grpc_refused = figures.grpc.refused;
+  sum.grpc_cut = figures.grpc.cut;
   sum.http_connections = figures.http.connections;
   sum.http_requests = figures.http.requests;
   for (const auto& [code, count] : figures.http.responses) {

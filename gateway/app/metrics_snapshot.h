@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gateway/control/api.h"
+#include "gateway/control/grpc_front.h"
 #include "gateway/control/http_server.h"
 #include "gateway/control/media_control.h"
 #include "gateway/metrics/snapshot.h"
@@ -11,6 +12,7 @@ namespace vigil::app {
 struct ControlFigures {
   control::ApiCounters api;
   control::HttpCounters http;
+  control::GrpcFrontCounters grpc;
   double start_unix_seconds = 0;
 };
 

@@ -1,8 +1,13 @@
 #include "gateway/app/token_files.h"
 
+#include <sys/stat.h>
+
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -14,6 +19,16 @@ namespace vigil::app {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Nothing unless it is a file that can be read to its end.
+std::optional<std::string> ReadWhole(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return std::nullopt;
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file.is_open() || file.bad()) return std::nullopt;
+  return text;
+}
 
 bool IsP256(const std::string& pem) {
   const std::unique_ptr<BIO, decltype(&BIO_free)> bio(
@@ -28,29 +43,38 @@ bool IsP256(const std::string& pem) {
 
 }  // namespace
 
-absl::StatusOr<control::TokenKeys> TokenFiles::Read() const {
+absl::StatusOr<control::TokenKeys> TokenFiles::Read() {
+  // Looked at before: what changes meanwhile is read again.
+  Seen now = Look();
+  absl::StatusOr<control::TokenKeys> keys = ReadFiles();
+  if (keys.ok()) seen_ = std::move(now);
+  return keys;
+}
+
+absl::StatusOr<control::TokenKeys> TokenFiles::ReadFiles() const {
   control::TokenKeys keys;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(keys_dir_, error)) {
     if (entry.path().extension() != ".pem") continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    std::string pem{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    if (!IsP256(pem)) {
+    std::optional<std::string> pem = ReadWhole(entry.path());
+    if (!pem || !IsP256(*pem)) {
       return absl::InvalidArgumentError(absl::StrCat("auth.keys_dir: ", entry.path().string(),
                                                      " is no public key of P-256 in PEM"));
     }
-    keys.public_keys[entry.path().stem().string()] = std::move(pem);
+    keys.public_keys[entry.path().stem().string()] = *std::move(pem);
   }
   if (keys.public_keys.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("auth.keys_dir: no .pem in ", keys_dir_));
   }
-  std::ifstream revoked(revoked_file_);
-  if (!revoked_file_.empty() && !revoked) {
+  if (revoked_file_.empty()) return keys;
+  const std::optional<std::string> revoked = ReadWhole(revoked_file_);
+  if (!revoked) {
     // Taken for an empty list it would let in again who was sent away.
     return absl::InvalidArgumentError(
         absl::StrCat("auth.revoked_file: cannot read ", revoked_file_));
   }
-  for (std::string line; std::getline(revoked, line);) {
+  std::istringstream lines(*revoked);
+  for (std::string line; std::getline(lines, line);) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     if (!line.empty() && line.front() != '#') keys.revoked.insert(line);
   }
@@ -59,25 +83,25 @@ absl::StatusOr<control::TokenKeys> TokenFiles::Read() const {
 
 TokenFiles::Seen TokenFiles::Look() const {
   Seen seen;
-  std::error_code error;
-  const auto add = [&](const fs::path& path) {
-    const auto time = fs::last_write_time(path, error);
-    if (error) return;
-    const uintmax_t size = fs::file_size(path, error);
-    seen[path.string()] = {time, error ? 0 : size};
+  const auto nanos = [](const timespec& time) {
+    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
   };
+  // The time of the last change of its state, too: who may read it is not the content's time.
+  const auto add = [&](const fs::path& path) {
+    struct stat file {};
+    FileState& state = seen[path.string()];
+    if (stat(path.c_str(), &file) != 0) return;
+    state = {.inode = file.st_ino,
+             .size = file.st_size,
+             .modified_ns = nanos(file.st_mtim),
+             .changed_ns = nanos(file.st_ctim)};
+  };
+  std::error_code error;
   for (const auto& entry : fs::directory_iterator(keys_dir_, error)) {
     if (entry.path().extension() == ".pem") add(entry.path());
   }
   if (!revoked_file_.empty()) add(revoked_file_);
   return seen;
-}
-
-bool TokenFiles::HaveChanged() {
-  Seen now = Look();
-  if (now == seen_) return false;
-  seen_ = std::move(now);
-  return true;
 }
 
 }  // namespace vigil::app

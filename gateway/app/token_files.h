@@ -1,6 +1,6 @@
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -16,14 +16,24 @@ class TokenFiles {
   TokenFiles(std::string keys_dir, std::string revoked_file)
       : keys_dir_(std::move(keys_dir)), revoked_file_(std::move(revoked_file)) {}
 
-  // INVALID_ARGUMENT when there is no key, or one that is no P-256 public key.
-  absl::StatusOr<control::TokenKeys> Read() const;
-  // Whether something about the files is not as it was at the last call.
-  bool HaveChanged();
+  // INVALID_ARGUMENT when there is no key, or one that is no P-256 public key, or a file that
+  // cannot be read to its end.
+  absl::StatusOr<control::TokenKeys> Read();
+  // Whether something about the files is not as it was when they were last read well.
+  bool HaveChanged() const { return Look() != seen_; }
 
  private:
-  using Seen = std::map<std::string, std::pair<std::filesystem::file_time_type, uintmax_t>>;
+  // What stat(2) says of a file; all zero: nothing.
+  struct FileState {
+    uint64_t inode = 0;
+    int64_t size = 0;
+    int64_t modified_ns = 0;
+    int64_t changed_ns = 0;
+    bool operator==(const FileState&) const = default;
+  };
+  using Seen = std::map<std::string, FileState>;
   Seen Look() const;
+  absl::StatusOr<control::TokenKeys> ReadFiles() const;
 
   std::string keys_dir_;
   std::string revoked_file_;

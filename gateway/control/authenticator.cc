@@ -2,6 +2,7 @@
 
 #include <jwt.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <utility>
@@ -65,6 +66,24 @@ bool NamesAudience(const json& claims, const std::string& audience) {
   return false;
 }
 
+// A NumericDate (RFC 7519, 2), which may have a fraction; nothing for what is none between 1970 and
+// the year 9999.
+std::optional<int64_t> Seconds(const json& claims, const char* name) {
+  constexpr double kYear10000 = 253'402'300'800;
+  const auto it = claims.find(name);
+  if (it == claims.end() || !it->is_number()) return std::nullopt;
+  const double seconds = it->get<double>();
+  if (!(seconds >= 0 && seconds < kYear10000)) return std::nullopt;
+  return static_cast<int64_t>(seconds);
+}
+
+// One that can stand on a line of the list of withdrawn tokens.
+bool IsTokenId(const std::string& text) {
+  constexpr size_t kLongest = 128;
+  return !text.empty() && text.size() <= kLongest && text.front() != '#' &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
 // "*", "participant/*", "participant/feed".
 std::optional<FeedPattern> ParsePattern(const std::string& text) {
   if (text == "*") return FeedPattern{"*", "*"};
@@ -124,18 +143,16 @@ absl::StatusOr<std::shared_ptr<const Caller>> CallerOf(const json& claims,
   caller->subject = Text(claims, "sub");
   caller->token_id = Text(claims, "jti");
   if (!worker::IsValidName(caller->subject)) return Invalid("sub must match [a-z0-9-]{1,63}");
-  if (caller->token_id.empty() || caller->token_id.size() > 128) {
-    return Invalid("jti must have 1 to 128 characters");
+  if (!IsTokenId(caller->token_id)) {
+    return Invalid("jti must have 1 to 128 printable characters, no space, and not begin with #");
   }
-  const auto expiry = claims.find("exp");
-  if (expiry == claims.end() || !expiry->is_number_integer() || expiry->get<int64_t>() <= 0) {
-    return Invalid("exp is missing");
-  }
-  caller->expire_seconds = expiry->get<int64_t>();
-  const auto not_before = claims.find("nbf");
-  if (not_before != claims.end()) {
-    if (!not_before->is_number_integer()) return Invalid("nbf is no number");
-    caller->not_before_seconds = not_before->get<int64_t>();
+  const auto expiry = Seconds(claims, "exp");
+  if (!expiry || *expiry == 0) return Invalid("exp is missing or no time");
+  caller->expire_seconds = *expiry;
+  if (claims.contains("nbf")) {
+    const auto not_before = Seconds(claims, "nbf");
+    if (!not_before) return Invalid("nbf is no time");
+    caller->not_before_seconds = *not_before;
   }
   const auto grants = claims.find("vigil");
   if (grants == claims.end() || !grants->is_object()) return Invalid("the claim vigil is missing");
@@ -215,6 +232,8 @@ absl::StatusOr<std::shared_ptr<const Caller>> Authenticator::Verify(
   if (!header.is_object()) return Invalid("not a JWT");
   // Before the library sees a key: a public key must never become the secret of an HMAC.
   if (Text(header, "alg") != "ES256") return Invalid("alg must be ES256");
+  // RFC 7515, 4.1.11: whoever does not understand an extension that is critical refuses.
+  if (header.contains("crit")) return Invalid("crit names what is not understood here");
   const auto key = keys_.public_keys.find(Text(header, "kid"));
   if (key == keys_.public_keys.end()) return Invalid("kid is not known");
   jwt_t* raw = nullptr;

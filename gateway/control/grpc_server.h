@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "gateway/control/api.h"
+#include "gateway/control/grpc_front.h"
 #include "gateway/control/tls_files.h"
 
 namespace vigil::control {
@@ -38,8 +39,11 @@ class GrpcServer {
   virtual ~GrpcServer() = default;
 
   virtual uint16_t port() const = 0;
+  virtual GrpcFrontCounters counters() const = 0;
   // What grpc.health.v1.Health answers.
   virtual void SetServing(bool serving) = 0;
+  // Ends streams whose client does not read; call about once a second, on the control thread.
+  virtual void OnTick() = 0;
   // Refuses what is new, gives what runs so long, then cancels it. Blocks while the control thread
   // goes on: to be called from another one.
   virtual void Shutdown(std::chrono::milliseconds grace) = 0;

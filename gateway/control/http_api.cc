@@ -49,10 +49,6 @@ bool IsWhipPath(std::string_view path) {
   return path.starts_with("/whip/") || path.starts_with("/whep/");
 }
 
-HttpResponse Text(unsigned status, std::string text) {
-  return {.status = status, .content_type = "text/plain", .body = std::move(text) + "\n"};
-}
-
 }  // namespace
 
 absl::StatusOr<std::map<std::string, HttpApi::File>> HttpApi::ReadConsole(
@@ -76,15 +72,15 @@ void HttpApi::Handle(const HttpRequest& request, HttpServer::Respond respond) {
   // Without a login, what protects the API is that only this machine reaches it. A page of another
   // site whose name was made to point here still names itself.
   if (options_.loopback_only && !IsLoopbackName(request.host)) {
-    return respond(Text(421, "without a login only a loopback host is served"));
+    return respond(TextResponse(421, "without a login only a loopback host is served"));
   }
   std::string origin(request.Header("origin"));
   // Nor may a page from elsewhere that runs in a browser of this machine.
   if (options_.loopback_only && !origin.empty() && !IsLoopbackOrigin(origin) &&
       !options_.cors_origins.contains(origin)) {
-    return respond(Text(403, "without a login only pages of this machine are served"));
+    return respond(TextResponse(403, "without a login only pages of this machine are served"));
   }
-  if (!IsKnownMethod(request.method)) return respond(Text(501, "there is no such method"));
+  if (!IsKnownMethod(request.method)) return respond(TextResponse(501, "there is no such method"));
   if (request.method == "OPTIONS" && !origin.empty() &&
       request.HasHeader("access-control-request-method")) {
     return respond(Preflight(request.path, origin));
@@ -133,9 +129,9 @@ HttpResponse HttpApi::Preflight(const std::string& path, const std::string& orig
 
 void HttpApi::HandleFile(const HttpRequest& request, const HttpServer::Respond& respond) {
   const auto file = console_.find(request.path == "/" ? "index.html" : request.path.substr(1));
-  if (file == console_.end()) return respond(Text(404, "not found"));
+  if (file == console_.end()) return respond(TextResponse(404, "not found"));
   if (request.method != "GET" && request.method != "HEAD") {
-    HttpResponse response = Text(405, "allowed here: GET, HEAD");
+    HttpResponse response = TextResponse(405, "allowed here: GET, HEAD");
     response.headers.emplace_back("Allow", "GET, HEAD");
     return respond(std::move(response));
   }

@@ -19,6 +19,7 @@
 #include "boost/beast/http.hpp"
 #include "boost/beast/ssl.hpp"
 #include "gateway/control/http_message.h"
+#include "gateway/control/listen.h"
 #include "gateway/control/tls_context.h"
 
 namespace vigil::control {
@@ -44,19 +45,42 @@ constexpr size_t kLingerPart = 16 * 1024;
 constexpr int kSendBuffer = 128 * 1024;
 constexpr std::chrono::seconds kCertificateInterval{2};
 constexpr size_t kMaxHeader = 24 * 1024;  // A token of 8 KiB, and what proxies add.
+// What is read ahead of one connection. Bounds what the parser has no bound for: the lines between
+// chunks, and what follows the last one.
+constexpr size_t kMaxBuffered = kMaxHeader + 64 * 1024;
+// A client that has not read for so long makes room for another when there is none. Shorter ends
+// those that are merely far away, longer lets some thousands that do not read close the port.
+constexpr TimeDelta kStuck = TimeDelta::Seconds(1);
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 class AnyConnection {
  public:
   virtual ~AnyConnection() = default;
   virtual void End() = 0;
+  // The server takes nothing new.
+  virtual void OnClosing() = 0;
 };
-// Whoever has been idle for longest comes first.
-using IdleConnections = std::list<AnyConnection*>;
+
+// Connections that wait for their client; whoever has waited for longest comes first.
+struct Waiting {
+  struct One {
+    AnyConnection* connection = nullptr;
+    Timestamp since;
+  };
+  std::list<One> idle;     // No request is under way, one that it has begun to say included.
+  std::list<One> writing;  // It is to read.
+
+  // Whoever is to make room for another; null: everybody is being served.
+  AnyConnection* Dispensable(Timestamp now) const {
+    if (!idle.empty()) return idle.front().connection;
+    const bool stuck = !writing.empty() && now - writing.front().since >= kStuck;
+    return stuck ? writing.front().connection : nullptr;
+  }
+};
 
 struct Address {
   size_t connections = 0;
-  IdleConnections idle;
+  Waiting waiting;
 };
 
 // RFC 9110, 5.6.7: in English, whatever the locale.
@@ -71,9 +95,10 @@ struct Shared {
   HttpServer::Handler handler;
   HttpCounters counters;
   std::map<std::string, Address> by_address;
-  // Those that have no request under way, one that has begun to say its request included.
-  IdleConnections idle;
-  std::set<AnyConnection*> streaming;
+  Waiting waiting;
+  std::set<AnyConnection*> all;
+
+  Timestamp Now() const { return options.now ? options.now() : Timestamp(); }
   bool closing = false;
 };
 
@@ -86,10 +111,11 @@ class Connection final : public AnyConnection,
       : stream_(std::move(stream)), address_(std::move(address)), shared_(std::move(shared)) {
     ++shared_->counters.connections;
     ++shared_->by_address[address_].connections;
+    shared_->all.insert(this);
   }
   ~Connection() override {
-    LeaveIdle();
-    shared_->streaming.erase(this);
+    StopWaiting();
+    shared_->all.erase(this);
     --shared_->counters.connections;
     const auto own = shared_->by_address.find(address_);
     if (--own->second.connections == 0) shared_->by_address.erase(own);
@@ -99,7 +125,7 @@ class Connection final : public AnyConnection,
     if constexpr (std::is_same_v<Stream, beast::tcp_stream>) {
       ReadRequest();
     } else {
-      EnterIdle();
+      WaitIn(&Waiting::idle);
       lowest().expires_after(kHandshakeTimeout);
       stream_.async_handshake(ssl::stream_base::server,
                               [self = this->shared_from_this()](beast::error_code error) {
@@ -109,30 +135,38 @@ class Connection final : public AnyConnection,
     }
   }
 
+  // Operations that are under way end with an error, a little later: what a stream holds goes now.
   void End() override {
-    LeaveIdle();
-    shared_->streaming.erase(this);
+    StopWaiting();
+    ended_ = true;
+    body_.reset();
     lowest().close();
+  }
+  void OnClosing() override {
+    const bool idle = place_ && place_->list == &Waiting::idle;
+    if (idle || serializer_) End();
   }
 
  private:
   beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
 
-  void EnterIdle() {
-    LeaveIdle();
-    IdleConnections& own = shared_->by_address[address_].idle;
-    idle_ = IdlePlace{shared_->idle.insert(shared_->idle.end(), this), own.insert(own.end(), this)};
+  void WaitIn(std::list<Waiting::One> Waiting::*list) {
+    StopWaiting();
+    const auto enter = [this, list](Waiting& waiting) {
+      return (waiting.*list).insert((waiting.*list).end(), {this, shared_->Now()});
+    };
+    place_ = Place{list, enter(shared_->waiting), enter(shared_->by_address[address_].waiting)};
   }
-  void LeaveIdle() {
-    if (!idle_) return;
-    shared_->idle.erase(idle_->among_all);
-    shared_->by_address[address_].idle.erase(idle_->of_address);
-    idle_.reset();
+  void StopWaiting() {
+    if (!place_) return;
+    (shared_->waiting.*place_->list).erase(place_->among_all);
+    (shared_->by_address[address_].waiting.*place_->list).erase(place_->of_address);
+    place_.reset();
   }
 
   void ReadRequest() {
     if (shared_->closing) return Shut();
-    EnterIdle();
+    WaitIn(&Waiting::idle);
     parser_.emplace();
     parser_->body_limit(shared_->options.max_body);
     parser_->header_limit(kMaxHeader);
@@ -147,6 +181,15 @@ class Connection final : public AnyConnection,
   // its error by now.
   void OnHeader(beast::error_code error) {
     if (error) return OnRead(error);
+    // What is no list of codings that we undo has no end that we and a proxy agree on (RFC 9112,
+    // 6.1, 6.3); the library takes it for no body at all.
+    const auto& head = parser_->get();
+    const auto coding = head.find(http::field::transfer_encoding);
+    if (coding != head.end() && (head.count(http::field::transfer_encoding) > 1 ||
+                                 !beast::iequals(coding->value(), "chunked"))) {
+      StopWaiting();
+      return Write(TextResponse(501, "chunked, or nothing"), false);
+    }
     if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return ReadBody();
     asio::async_write(stream_, asio::buffer(kContinue),
                       [self = this->shared_from_this()](beast::error_code failed, size_t) {
@@ -163,7 +206,7 @@ class Connection final : public AnyConnection,
   }
 
   void OnRead(beast::error_code error) {
-    LeaveIdle();
+    StopWaiting();
     if (error == http::error::body_limit) {
       return Write(
           {.status = 413,
@@ -172,6 +215,7 @@ class Connection final : public AnyConnection,
           false);
     }
     if (error == http::error::header_limit) return Write({.status = 431}, false);
+    if (error == http::error::buffer_overflow) return Write({.status = 400}, false);
     // What is no HTTP is told so; whoever is gone or late is not told anything.
     if (error && error.category() == http::make_error_code(http::error::end_of_stream).category() &&
         error != http::error::end_of_stream && error != http::error::partial_message) {
@@ -181,9 +225,13 @@ class Connection final : public AnyConnection,
     ++shared_->counters.requests;
     const http::request<http::string_body> message = parser_->release();
     const bool keep_alive = message.keep_alive() && !shared_->closing;
+    // RFC 9112, 3.2.
+    if (message.version() >= 11 && message.count(http::field::host) != 1) {
+      return Write(TextResponse(400, "one Host"), false);
+    }
     std::optional<HttpRequest> request = ReadHttp(message);
     if (!request) {
-      return Write({.status = 400, .content_type = "text/plain", .body = "not a path\n"}, false);
+      return Write(TextResponse(400, "not a path"), false);
     }
     request->client_ip = address_;
     lowest().expires_never();
@@ -197,13 +245,13 @@ class Connection final : public AnyConnection,
     const auto respond = [self = this->shared_from_this(), keep_alive, head,
                           answered](HttpResponse response) {
       if (std::exchange(*answered, true)) return;
-      if (head) response.body.clear();
+      self->without_body_ = head;
       self->Write(std::move(response), keep_alive);
     };
     try {
       shared_->handler(request, respond);
     } catch (const std::exception&) {
-      respond({.status = 500, .content_type = "text/plain", .body = "a defect of the gateway\n"});
+      respond(TextResponse(500, "a defect of the gateway"));
     }
   }
 
@@ -229,12 +277,20 @@ class Connection final : public AnyConnection,
     FillHead(response, keep_alive, response_);
     response_.body() = std::move(response.body);
     response_.prepare_payload();
+    // A HEAD is told how long the answer to GET is (RFC 9110, 9.3.2).
+    if (std::exchange(without_body_, false)) {
+      const size_t length = response_.body().size();
+      response_.body().clear();
+      response_.content_length(length);
+    }
     // RFC 9110, 8.6.
     if (response.status == 204) response_.erase(http::field::content_length);
+    WaitIn(&Waiting::writing);
     lowest().expires_after(kWriteTimeout);
     http::async_write(
         stream_, response_,
         [self = this->shared_from_this(), keep_alive](beast::error_code error, size_t) {
+          self->StopWaiting();
           if (error || !keep_alive) return self->Shut();
           self->ReadRequest();
         });
@@ -243,6 +299,8 @@ class Connection final : public AnyConnection,
   // ---- A body of parts: chunked (RFC 9112, 7.1). ----
 
   void WriteStream(HttpResponse response) {
+    without_body_ = false;
+    if (ended_ || shared_->closing) return Shut();
     stream_head_ = {};
     FillHead(response, false, stream_head_);
     stream_head_.chunked(true);
@@ -253,8 +311,8 @@ class Connection final : public AnyConnection,
         if (const auto self = weak.lock()) self->PullPart();
       });
     });
-    shared_->streaming.insert(this);
     writing_ = true;
+    WaitIn(&Waiting::writing);
     serializer_.emplace(stream_head_);
     lowest().expires_after(kWriteTimeout);
     http::async_write_header(stream_, *serializer_,
@@ -290,6 +348,7 @@ class Connection final : public AnyConnection,
         break;
     }
     writing_ = true;
+    WaitIn(&Waiting::writing);
     lowest().expires_after(kWriteTimeout);
     asio::async_write(stream_, asio::buffer(chunk_),
                       [self = this->shared_from_this()](beast::error_code error, size_t) {
@@ -299,6 +358,7 @@ class Connection final : public AnyConnection,
 
   void OnPartWritten(beast::error_code error) {
     writing_ = false;
+    StopWaiting();
     if (error || body_ == nullptr) {
       body_.reset();
       return Shut();
@@ -307,9 +367,10 @@ class Connection final : public AnyConnection,
   }
 
   void Shut() {
+    if (ended_) return;
     // A stream's end has been said in it, and its client has nothing to say.
     if (serializer_) return End();
-    EnterIdle();
+    WaitIn(&Waiting::idle);
     if constexpr (std::is_same_v<Stream, beast::tcp_stream>) {
       beast::error_code ignored;
       stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
@@ -336,18 +397,21 @@ class Connection final : public AnyConnection,
     });
   }
 
-  struct IdlePlace {
-    IdleConnections::iterator among_all;
-    IdleConnections::iterator of_address;
+  struct Place {
+    std::list<Waiting::One> Waiting::*list;
+    std::list<Waiting::One>::iterator among_all;
+    std::list<Waiting::One>::iterator of_address;
   };
 
   Stream stream_;
   const std::string address_;
   const std::shared_ptr<Shared> shared_;
-  beast::flat_buffer buffer_;
+  beast::flat_buffer buffer_{kMaxBuffered};
   std::optional<http::request_parser<http::string_body>> parser_;
   http::response<http::string_body> response_;
-  std::optional<IdlePlace> idle_;
+  std::optional<Place> place_;
+  bool ended_ = false;
+  bool without_body_ = false;  // The next answer's, which is to HEAD.
   std::string linger_;
   size_t lingered_ = 0;
 
@@ -373,24 +437,14 @@ class BeastServer final : public HttpServer {
 
   absl::Status Listen() {
     const HttpServerOptions& options = shared_->options;
-    beast::error_code error;
-    const auto address = asio::ip::make_address(options.address, error);
-    if (error) {
-      return absl::InvalidArgumentError(absl::StrCat(options.address, " is no IP address"));
-    }
     if (options.tls.enabled()) {
       const absl::Status read = ReloadCertificate();
       if (!read.ok()) return read;
       WatchCertificate();
     }
-    const tcp::endpoint endpoint(address, options.port);
-    acceptor_.open(endpoint.protocol(), error);
-    if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    if (error) {
-      return absl::AlreadyExistsError(absl::StrCat("cannot listen on ", options.address, ":",
-                                                   options.port, ": ", error.message()));
+    if (const absl::Status listening = control::Listen(acceptor_, options.address, options.port);
+        !listening.ok()) {
+      return listening;
     }
     Accept();
     return absl::OkStatus();
@@ -405,8 +459,8 @@ class BeastServer final : public HttpServer {
     retry_.cancel();
     certificate_timer_.cancel();
     shared_->closing = true;
-    while (!shared_->idle.empty()) shared_->idle.front()->End();
-    while (!shared_->streaming.empty()) (*shared_->streaming.begin())->End();
+    // Whoever is being answered is not cut off; streams have no end of their own.
+    for (AnyConnection* connection : shared_->all) connection->OnClosing();
   }
 
  private:
@@ -415,7 +469,7 @@ class BeastServer final : public HttpServer {
       if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
       // Out of descriptors: the kernel's queue holds the others for a moment.
       if (error) {
-        Shed(shared_->idle);
+        Shed(shared_->waiting);
         return AcceptLater();
       }
       ++shared_->counters.accepted;
@@ -454,14 +508,16 @@ class BeastServer final : public HttpServer {
     const auto own = shared_->by_address.find(address);
     if (own != shared_->by_address.end() &&
         own->second.connections >= shared_->options.max_connections_per_address) {
-      return Shed(own->second.idle);
+      return Shed(own->second.waiting);
     }
-    return shared_->counters.connections < shared_->options.max_connections || Shed(shared_->idle);
+    return shared_->counters.connections < shared_->options.max_connections ||
+           Shed(shared_->waiting);
   }
 
-  bool Shed(const IdleConnections& idle) {
-    if (idle.empty()) return false;
-    idle.front()->End();
+  bool Shed(const Waiting& waiting) {
+    AnyConnection* const connection = waiting.Dispensable(shared_->Now());
+    if (connection == nullptr) return false;
+    connection->End();
     ++shared_->counters.shed;
     return true;
   }
@@ -499,6 +555,10 @@ class BeastServer final : public HttpServer {
 };
 
 }  // namespace
+
+HttpResponse TextResponse(unsigned status, std::string line) {
+  return {.status = status, .content_type = "text/plain", .body = std::move(line) + "\n"};
+}
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Open(const HttpServerOptions& options,
                                                              asio::io_context& context,

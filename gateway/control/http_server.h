@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "gateway/base/time.h"
 #include "gateway/control/tls_files.h"
 
 // HTTP/1.1 for the control plane, on Boost.Beast, with TLS when there are certificates. One thread:
@@ -64,6 +65,9 @@ struct HttpResponse {
   std::function<std::unique_ptr<HttpBody>(HttpBody::Wake)> stream;
 };
 
+// A line of text.
+HttpResponse TextResponse(unsigned status, std::string line);
+
 struct HttpServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 8080;  // 0: any free one.
@@ -72,6 +76,8 @@ struct HttpServerOptions {
   std::function<void(const absl::Status&)> on_certificate = [](const absl::Status&) {};
   // Wall time in Unix seconds, for the Date of responses (RFC 9110, 6.6.1); empty: without.
   std::function<int64_t()> unix_seconds;
+  // Of the monotonic clock, to know since when a client does not read; empty: nobody is ever late.
+  std::function<Timestamp()> now;
   // A body beyond it is answered 413. As long as the longest SDP that is read.
   size_t max_body = 256 * 1024;
   // Beyond, whoever has been idle for longest makes room for the new one.

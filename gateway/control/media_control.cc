@@ -192,9 +192,11 @@ absl::Status MediaControl::CheckNew(SiteId site, const std::string& participant)
     return WithRetryDelay(
         ApiError(v1::ERROR_REASON_DRAINING, "the node is draining: use another one"), 1);
   }
-  if (directory_.PeersOf({site, participant}) < options_.peers_per_participant) {
-    return absl::OkStatus();
-  }
+  const worker::Directory::ParticipantKey key{site, participant};
+  const auto creating = creating_.find(key);
+  const size_t peers =
+      directory_.PeersOf(key) + (creating == creating_.end() ? 0 : creating->second);
+  if (peers < options_.peers_per_participant) return absl::OkStatus();
   return ApiError(v1::ERROR_REASON_QUOTA_EXCEEDED,
                   absl::StrCat("participant ", participant, " has its ",
                                options_.peers_per_participant, " connections"),
@@ -221,7 +223,9 @@ void MediaControl::CheckDevice(const PublishRequest& request, const worker::Feed
                absl::StrCat("feed ", request.feed.ToString(), " is published by another device"),
                {{"feed", request.feed.ToString()}});
   const auto on_its_way = publishing_.find(key);
-  if (on_its_way != publishing_.end() && on_its_way->second != request.device) return done(held);
+  if (on_its_way != publishing_.end() && on_its_way->second.device != request.device) {
+    return done(held);
+  }
   const worker::FeedRecord* holder = directory_.FindFeed(key);
   if (holder == nullptr) return done(absl::OkStatus());
   const worker::PeerRecord* peer = directory_.FindPeer(holder->publisher);
@@ -230,7 +234,13 @@ void MediaControl::CheckDevice(const PublishRequest& request, const worker::Feed
   if (clock_.now() - peer->created_at < kHealthySilence) return done(held);
   const worker::ReportScope scope{.peers = worker::ReportScope::Peers::kSome, .some = {peer->id}};
   node_.Post(peer->worker, worker::ReportRequest{scope},
-             [this, held, done = std::move(done)](worker::Answer& answer) {
+             [this, request, key, held, holder = peer->id,
+              done = std::move(done)](worker::Answer& answer) {
+               // Another device may have come meanwhile.
+               const worker::FeedRecord* now = directory_.FindFeed(key);
+               if (publishing_.contains(key) || (now != nullptr && now->publisher != holder)) {
+                 return CheckDevice(request, key, done);
+               }
                const auto& peers = answer.report->worker.peers;
                const bool healthy =
                    !peers.empty() && clock_.now() - peers.front().heard_at < kHealthySilence;
@@ -240,6 +250,9 @@ void MediaControl::CheckDevice(const PublishRequest& request, const worker::Feed
 
 void MediaControl::PublishNow(const PublishRequest& request, const worker::FeedKey& key,
                               OnCreated done) {
+  // Asked again: a while may have passed.
+  const absl::Status fresh = CheckNew(key.site, request.feed.participant);
+  if (!fresh.ok()) return done(fresh);
   absl::StatusOr<Plan> plan =
       MakePlan(sdp::Role::kPublish, key.site, request.feed.participant, request.offer);
   if (!plan.ok()) return done(plan.status());
@@ -247,9 +260,12 @@ void MediaControl::PublishNow(const PublishRequest& request, const worker::FeedK
   plan->record.feed = plan->command.publishes;
   plan->record.publishes = request.feed;
   plan->record.device = request.device;
-  publishing_[key] = request.device;
+  Publishing& publishing = publishing_[key];
+  publishing.device = request.device;
+  ++publishing.offers;
   Create(*std::move(plan), [this, key, done](absl::StatusOr<CreatedPeer> created) {
-    publishing_.erase(key);
+    const auto offer = publishing_.find(key);
+    if (--offer->second.offers == 0) publishing_.erase(offer);
     done(std::move(created));
   });
 }
@@ -277,11 +293,16 @@ void MediaControl::Create(Plan plan, OnCreated done) {
   const sfu::CreatePeer command = plan.command;
   // std::function wants to be copied; the plan is not small.
   auto shared = std::make_shared<Plan>(std::move(plan));
-  node_.Post(worker, sfu::Command(command), [this, shared, worker, done](worker::Answer& answer) {
-    if (answer.status.ok()) return OnApplied(std::move(*shared), done);
-    directory_.ReleaseWorker(worker);
-    done(FromWorker(answer.status));
-  });
+  const worker::Directory::ParticipantKey key{shared->record.site, shared->record.participant};
+  ++creating_[key];
+  node_.Post(worker, sfu::Command(command),
+             [this, shared, key, worker, done](worker::Answer& answer) {
+               const auto creating = creating_.find(key);
+               if (--creating->second == 0) creating_.erase(creating);
+               if (answer.status.ok()) return OnApplied(std::move(*shared), done);
+               directory_.ReleaseWorker(worker);
+               done(FromWorker(answer.status));
+             });
 }
 
 void MediaControl::OnApplied(Plan plan, const OnCreated& done) {
@@ -608,7 +629,7 @@ void MediaControl::Reconcile(uint32_t worker) {
   node_.Post(worker, worker::ReportRequest{}, [this, worker](worker::Answer& answer) {
     std::map<PeerId, bool> alive;  // Whether it is connected.
     for (const worker::PeerReport& peer : answer.report->worker.peers) {
-      alive[peer.peer] = peer.phase == peer::Peer::Phase::kConnected;
+      alive[peer.peer] = peer.phase == worker::PeerPhase::kConnected;
     }
     std::vector<PeerId> gone;
     std::vector<PeerId> connected;

@@ -108,6 +108,9 @@ class MediaControl {
   // Nothing new from now on: DRAINING. What runs goes on.
   void SetDraining(bool draining) { draining_ = draining; }
   bool draining() const { return draining_; }
+  // The process is about to end: it drains, and that is not taken back.
+  void SetTerminating() { terminating_ = draining_ = true; }
+  bool terminating() const { return terminating_; }
 
   // Handles what the workers have answered and reported. Call when the control poller is ready.
   void Pump();
@@ -163,9 +166,16 @@ class MediaControl {
   SiteTable& sites_;
   MediaMessages messages_;
   worker::Directory directory_;
-  std::map<worker::FeedKey, std::string> publishing_;  // Offers on their way, by device.
+  // Offers that their worker has not answered yet: of each participant, and of each feed.
+  std::map<worker::Directory::ParticipantKey, size_t> creating_;
+  struct Publishing {
+    std::string device;
+    size_t offers = 0;
+  };
+  std::map<worker::FeedKey, Publishing> publishing_;
   std::vector<OnReports> awaiting_counters_;
   bool draining_ = false;
+  bool terminating_ = false;
 };
 
 }  // namespace vigil::control

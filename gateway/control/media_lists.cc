@@ -152,7 +152,7 @@ void MediaLists::ListFeeds(const CallContext& context, const v1::ListFeedsReques
 }
 
 void MediaLists::GetStats(const CallContext& context, const v1::GetStatsRequest& request,
-                          const Done<v1::GetStatsResponse>& done) const {
+                          const Done<v1::GetStatsResponse>& done) {
   const auto page = ReadPage(*context.caller, kStatsList, request.site(), request.page_token());
   if (!page.ok()) return done(page.status());
   if (!request.participant().empty() && !worker::IsValidName(request.participant())) {
@@ -200,7 +200,17 @@ void MediaLists::GetStats(const CallContext& context, const v1::GetStatsRequest&
     done(std::move(response));
   };
   if (peers.empty()) return answer({});
-  control_.Report(peers, answer);
+  // Media waits for a page; so pages wait for each other.
+  const bool waits = pages_.Add(
+      context.caller->Tenant(), [this, peers, answer](const std::function<void()>& finish) {
+        control_.Report(peers, [answer, finish](const MediaControl::Reports& reports) {
+          answer(reports);
+          finish();
+        });
+      });
+  if (waits) return;
+  done(WithRetryDelay(
+      ApiError(v1::ERROR_REASON_WORKER_BUSY, "too many pages of statistics are being made"), 1));
 }
 
 v1::PeerStats MediaLists::Stats(const worker::PeerRecord& peer,
@@ -209,7 +219,7 @@ v1::PeerStats MediaLists::Stats(const worker::PeerRecord& peer,
   out.set_site(control_.sites().NameOf(peer.site));
   out.set_participant(peer.participant);
   out.set_peer(peer.resource);
-  const bool connected = report.phase == peer::Peer::Phase::kConnected;
+  const bool connected = report.phase == worker::PeerPhase::kConnected;
   out.set_phase(connected ? v1::PEER_PHASE_CONNECTED : v1::PEER_PHASE_CONNECTING);
   if (report.selected) {
     out.set_transport(report.selected->transport == Transport::kUdp ? v1::PEER_TRANSPORT_UDP
@@ -230,7 +240,7 @@ v1::PeerStats MediaLists::Stats(const worker::PeerRecord& peer,
   return out;
 }
 
-v1::InboundStats MediaLists::Inbound(const peer::MediaReceiver::StreamReport& stream) const {
+v1::InboundStats MediaLists::Inbound(const worker::ReceivedStream& stream) const {
   v1::InboundStats out;
   out.set_kind(ToProto(stream.kind));
   out.set_layer(stream.layer);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gateway/control/api.h"
+#include "gateway/control/fair_queue.h"
 #include "gateway/control/media_control.h"
 #include "vigil/v1/media.pb.h"
 
@@ -23,7 +24,7 @@ class MediaLists {
   void ListFeeds(const CallContext& context, const v1::ListFeedsRequest& request,
                  const Done<v1::ListFeedsResponse>& done) const;
   void GetStats(const CallContext& context, const v1::GetStatsRequest& request,
-                const Done<v1::GetStatsResponse>& done) const;
+                const Done<v1::GetStatsResponse>& done);
 
  private:
   // One page's bounds.
@@ -38,9 +39,10 @@ class MediaLists {
   v1::PeerStats Stats(const worker::PeerRecord& peer, const worker::PeerReport& report) const;
   v1::OutboundStats Outbound(const worker::PeerRecord& peer,
                              const worker::PeerReport::Sent& sent) const;
-  v1::InboundStats Inbound(const peer::MediaReceiver::StreamReport& stream) const;
+  v1::InboundStats Inbound(const worker::ReceivedStream& stream) const;
 
   MediaControl& control_;
+  FairQueue pages_;  // Of statistics.
 };
 
 }  // namespace vigil::control

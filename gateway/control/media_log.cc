@@ -20,12 +20,14 @@ absl::Status Expired() {
                   "resume_token: what it points at is no longer kept; watch anew without it");
 }
 
+// A token of as many sites as a node has, with a number of 20 digits for each, in base 64.
+constexpr size_t kLongestToken = 128 * 1024;
 // Parts of a token before those of its sites.
 constexpr size_t kHead = 3;
 
 absl::StatusOr<std::vector<std::string>> PartsOf(std::string_view token) {
   std::string text;
-  if (token.size() > 16'384 ||
+  if (token.size() > kLongestToken ||
       !absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &text)) {
     return Expired();
   }

@@ -93,8 +93,12 @@ absl::StatusOr<const worker::PeerRecord*> FindOwnPeer(const Caller& caller,
   const bool own = peer != nullptr && caller.MayUseSite(control.sites().NameOf(peer->site)) &&
                    caller.CheckActsAs(peer->participant).ok();
   if (own) return peer;
+  // Only what is sure to be text is repeated.
+  const bool is_text = resource.size() <= kMaxDevice &&
+                       std::all_of(resource.begin(), resource.end(),
+                                   [](unsigned char c) { return c > ' ' && c <= '~'; });
   return ApiError(v1::ERROR_REASON_PEER_NOT_FOUND,
-                  "peer " + std::string(resource.substr(0, kMaxDevice)) + " not found",
+                  is_text ? "peer " + std::string(resource) + " not found" : "no such peer",
                   {{"field", "peer"}});
 }
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -141,7 +142,7 @@ class MediaService {
     control_.RequestKeyframe(*feed, Empty(done));
   }
 
-  const MediaLists& lists() const { return lists_; }
+  MediaLists& lists() { return lists_; }
   MediaWatches& watches() { return watches_; }
 
  private:
@@ -179,10 +180,9 @@ void Add(Api& api, std::string_view name, const std::shared_ptr<MediaService>& s
       });
 }
 
-template <typename Request, typename Response>
+template <typename Request, typename Response, typename Method>
 void AddList(Api& api, std::string_view name, const std::shared_ptr<MediaService>& service,
-             void (MediaLists::*method)(const CallContext&, const Request&, const Done<Response>&)
-                 const) {
+             Method method) {
   api.AddUnary<Request, Response>(
       name, Viewer,
       [service, method](const CallContext& context, const Request& request,
@@ -202,9 +202,12 @@ void AddMediaService(Api& api, MediaControl& control, MediaWatches& watches) {
   Add(api, "MediaService.AssignSlot", service, &MediaService::AssignSlot);
   Add(api, "MediaService.SelectLayer", service, &MediaService::SelectLayer);
   Add(api, "MediaService.RequestKeyframe", service, &MediaService::RequestKeyframe);
-  AddList(api, "MediaService.ListParticipants", service, &MediaLists::ListParticipants);
-  AddList(api, "MediaService.ListFeeds", service, &MediaLists::ListFeeds);
-  AddList(api, "MediaService.GetStats", service, &MediaLists::GetStats);
+  AddList<v1::ListParticipantsRequest, v1::ListParticipantsResponse>(
+      api, "MediaService.ListParticipants", service, &MediaLists::ListParticipants);
+  AddList<v1::ListFeedsRequest, v1::ListFeedsResponse>(api, "MediaService.ListFeeds", service,
+                                                       &MediaLists::ListFeeds);
+  AddList<v1::GetStatsRequest, v1::GetStatsResponse>(api, "MediaService.GetStats", service,
+                                                     &MediaLists::GetStats);
   AddLater<v1::CreateMixRequest, v1::CreateMixResponse>(api, "MediaService.CreateMix");
   AddLater<v1::UpdateMixRequest, v1::UpdateMixResponse>(api, "MediaService.UpdateMix");
   AddLater<v1::DeleteMixRequest, v1::DeleteMixResponse>(api, "MediaService.DeleteMix");

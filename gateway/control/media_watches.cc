@@ -1,5 +1,6 @@
 #include "gateway/control/media_watches.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "gateway/base/check.h"
@@ -48,9 +49,11 @@ class MediaWatches::Watch final : public MessageSource {
     options_.wake();
   }
 
-  // A caller that may see every site sees those that are new, too.
-  void OnSite(SiteId site) {
-    if (options_.caller->all_sites && options_.site.empty()) options_.place.Add(site);
+  // A caller that may see every site sees those that are new, too. Without a gap, so that a token
+  // tells by their number which they are.
+  void OnNewSites(const std::set<SiteId>& all) {
+    if (!options_.caller->all_sites || !options_.site.empty()) return;
+    for (const SiteId site : all) options_.place.Add(site);
   }
 
  private:
@@ -105,7 +108,8 @@ void MediaWatches::OnChange(SiteId site, v1::MediaEvent event) {
   *event.mutable_time() = messages_->Time(clock_.now());
   ++changes_;
   if (log_.Append(site, std::move(event))) {
-    for (Watch* watch : watches_) watch->OnSite(site);
+    const std::set<SiteId> all = sites_.All();
+    for (Watch* watch : watches_) watch->OnNewSites(all);
   }
   // Once for all that one step of the control thread changes.
   if (std::exchange(wake_posted_, true)) return;
@@ -121,6 +125,10 @@ void MediaWatches::WakeWaiting() {
 
 // Waking a watch may end it, and with it others of the same connection.
 void MediaWatches::OnTick() {
+  std::erase_if(unread_, [](const auto& of_sites) {
+    return std::all_of(of_sites.second.begin(), of_sites.second.end(),
+                       [](const auto& snapshot) { return snapshot.expired(); });
+  });
   const Timestamp now = clock_.now();
   const std::vector<Watch*> watches(watches_.begin(), watches_.end());
   for (Watch* watch : watches) {
@@ -164,6 +172,12 @@ absl::StatusOr<std::unique_ptr<MessageSource>> MediaWatches::Open(
     options.place = *std::move(place);
   } else {
     options.snapshot = SnapshotOf(*sites);
+    if (options.snapshot == nullptr) {
+      return WithRetryDelay(
+          ApiError(v1::ERROR_REASON_QUOTA_EXCEEDED,
+                   "too many watches have not read their snapshot yet", {{"limit", "snapshots"}}),
+          1);
+    }
   }
   return std::make_unique<Watch>(*this, std::move(options), context.now);
 }
@@ -174,6 +188,9 @@ std::shared_ptr<const MediaWatches::Snapshot> MediaWatches::SnapshotOf(
       known != nullptr && cached_.sites == sites && cached_.changes == changes_) {
     return known;
   }
+  std::vector<std::weak_ptr<const Snapshot>>& unread = unread_[sites];
+  std::erase_if(unread, [](const auto& snapshot) { return snapshot.expired(); });
+  if (unread.size() >= kMaxUnread) return nullptr;
   auto parts = std::make_shared<Snapshot>(1);
   const auto part = [&parts]() -> v1::MediaSnapshot& {
     if (parts->back().participants_size() + parts->back().feeds_size() >= kSnapshotPart) {
@@ -195,6 +212,7 @@ std::shared_ptr<const MediaWatches::Snapshot> MediaWatches::SnapshotOf(
     if (!sites.contains(key.site)) continue;
     *part().add_feeds() = messages_->Feed(*directory_->FindFeed(id));
   }
+  unread.push_back(parts);
   cached_ = {.sites = sites, .changes = changes_, .snapshot = parts};
   return parts;
 }

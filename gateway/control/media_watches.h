@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -28,6 +29,9 @@ class MediaWatches final : public MediaEvents {
   // Participants and feeds in one message of a snapshot. More make messages that slow readers
   // choke on, fewer cost more of them.
   static constexpr int kSnapshotPart = 200;
+  // Snapshots of the same sites, of different moments, that somebody has not read to its end: each
+  // is held in memory, about a kilobyte for each connection in it.
+  static constexpr size_t kMaxUnread = 32;
 
   // Runs something on the control thread a little later.
   using Post = std::function<void(std::function<void()>)>;
@@ -53,6 +57,7 @@ class MediaWatches final : public MediaEvents {
   using Snapshot = std::vector<v1::MediaSnapshot>;
 
   absl::StatusOr<std::set<SiteId>> SitesOf(const Caller& caller, const std::string& named);
+  // Null: too many are being read.
   std::shared_ptr<const Snapshot> SnapshotOf(const std::set<SiteId>& sites);
   void WakeWaiting();
 
@@ -71,6 +76,7 @@ class MediaWatches final : public MediaEvents {
     std::weak_ptr<const Snapshot> snapshot;
   };
   Cached cached_;
+  std::map<std::set<SiteId>, std::vector<std::weak_ptr<const Snapshot>>> unread_;
   uint64_t changes_ = 0;
   // Ends with this: what was posted must not find it gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

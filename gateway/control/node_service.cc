@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "gateway/base/histogram.h"
+#include "gateway/control/api_error.h"
 #include "gateway/control/media_messages.h"
 #include "vigil/v1/node.pb.h"
 
@@ -66,6 +67,9 @@ class NodeService {
   }
   template <typename Response>
   void SetDraining(bool draining, const Done<Response>& done) const {
+    if (!draining && control_.terminating()) {
+      return done(ApiError(v1::ERROR_REASON_DRAINING, "the node is about to end"));
+    }
     control_.SetDraining(draining);
     on_draining_(draining);
     Tell(done);

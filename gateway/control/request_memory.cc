@@ -1,5 +1,6 @@
 #include "gateway/control/request_memory.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "gateway/base/check.h"
@@ -9,12 +10,14 @@ namespace {
 
 // What an entry costs beside its strings, about.
 constexpr size_t kOverhead = 200;
+// How often is looked for answers whose time is over.
+constexpr TimeDelta kSweep = TimeDelta::Seconds(60);
 
 }  // namespace
 
 RequestMemory::Claim RequestMemory::Begin(const Key& key, const Digest& digest, Timestamp now,
                                           OnAnswer waiter, std::string& answer) {
-  Forget(now);
+  if (const auto own = answered_.find(key.caller); own != answered_.end()) ForgetOld(own, now);
   const auto [it, added] = entries_.try_emplace(key);
   Entry& entry = it->second;
   if (added) {
@@ -48,22 +51,44 @@ void RequestMemory::Finish(const Key& key, const absl::StatusOr<std::string>& an
 void RequestMemory::Keep(const Key& key, Entry& entry, std::string answer, Timestamp now) {
   entry.at = now;
   entry.answer = std::move(answer);
-  bytes_ += SizeOf(key, entry);
-  answered_.push_back(key);
+  const size_t size = SizeOf(key, entry);
+  bytes_ += size;
+  Answered& own = answered_[key.caller];
+  own.bytes += size;
+  own.keys.push_back(key);
   Forget(now);
 }
 
 void RequestMemory::Forget(Timestamp now) {
-  while (!answered_.empty()) {
-    const auto oldest = entries_.find(answered_.front());
-    VIGIL_CHECK(oldest != entries_.end());
-    const bool due = now - oldest->second.at >= kKept;
-    if (!due && bytes_ <= kMaxBytes) return;
-    if (!due) ++forgotten_early_;
-    bytes_ -= SizeOf(oldest->first, oldest->second);
-    entries_.erase(oldest);
-    answered_.pop_front();
+  if (now - swept_at_ >= kSweep) {
+    swept_at_ = now;
+    for (auto it = answered_.begin(); it != answered_.end();) ForgetOld(it++, now);
   }
+  while (bytes_ > kMaxBytes) {
+    ++forgotten_early_;
+    ForgetOne(std::max_element(
+        answered_.begin(), answered_.end(),
+        [](const auto& a, const auto& b) { return a.second.bytes < b.second.bytes; }));
+  }
+}
+
+void RequestMemory::ForgetOld(std::map<std::string, Answered>::iterator caller, Timestamp now) {
+  for (size_t left = caller->second.keys.size(); left > 0; --left) {
+    if (now - entries_.at(caller->second.keys.front()).at < kKept) return;
+    ForgetOne(caller);
+  }
+}
+
+void RequestMemory::ForgetOne(std::map<std::string, Answered>::iterator caller) {
+  Answered& own = caller->second;
+  const auto oldest = entries_.find(own.keys.front());
+  VIGIL_CHECK(oldest != entries_.end());
+  const size_t size = SizeOf(oldest->first, oldest->second);
+  bytes_ -= size;
+  own.bytes -= size;
+  entries_.erase(oldest);
+  own.keys.pop_front();
+  if (own.keys.empty()) answered_.erase(caller);
 }
 
 size_t RequestMemory::SizeOf(const Key& key, const Entry& entry) {
@@ -73,9 +98,11 @@ size_t RequestMemory::SizeOf(const Key& key, const Entry& entry) {
 
 RequestMemory::State RequestMemory::Export() const {
   State state;
-  for (const Key& key : answered_) {
-    const Entry& entry = entries_.at(key);
-    state.items.push_back({key, entry.digest, entry.at, *entry.answer});
+  for (const auto& [caller, own] : answered_) {
+    for (const Key& key : own.keys) {
+      const Entry& entry = entries_.at(key);
+      state.items.push_back({key, entry.digest, entry.at, *entry.answer});
+    }
   }
   return state;
 }

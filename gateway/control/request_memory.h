@@ -23,7 +23,8 @@ class RequestMemory {
  public:
   // How long an answer is kept: no client retries a day later.
   static constexpr TimeDelta kKept = TimeDelta::Seconds(24 * 3600);
-  // Bytes of answers that are kept; beyond, the oldest go early. 64 MiB are some 10,000 answers
+  // Bytes of answers that are kept; beyond, the oldest of the caller that has most go early: one
+  // that makes many calls forgets its own. 64 MiB are some 10,000 answers
   // with SDP in them, or 400,000 without.
   static constexpr size_t kMaxBytes = 64 * 1024 * 1024;
 
@@ -71,7 +72,7 @@ class RequestMemory {
         f(key, digest, at, answer);
       }
     };
-    std::vector<Item> items;  // Oldest first.
+    std::vector<Item> items;  // Of each caller, oldest first.
     template <typename F>
     void Fields(F&& f) {
       f(items);
@@ -87,13 +88,22 @@ class RequestMemory {
     std::optional<std::string> answer;  // None: being carried out.
     std::vector<OnAnswer> waiters;
   };
+  // What one caller was answered.
+  struct Answered {
+    std::deque<Key> keys;  // Oldest first.
+    size_t bytes = 0;
+  };
   void Keep(const Key& key, Entry& entry, std::string answer, Timestamp now);
   void Forget(Timestamp now);
+  void ForgetOld(std::map<std::string, Answered>::iterator caller, Timestamp now);
+  // Of the caller, its oldest.
+  void ForgetOne(std::map<std::string, Answered>::iterator caller);
   static size_t SizeOf(const Key& key, const Entry& entry);
 
   std::map<Key, Entry> entries_;
-  std::deque<Key> answered_;  // Oldest first.
+  std::map<std::string, Answered> answered_;  // By caller.
   size_t bytes_ = 0;
+  Timestamp swept_at_ = Timestamp::LongAgo();
   uint64_t forgotten_early_ = 0;
 };
 

@@ -57,6 +57,8 @@ absl::Status TlsContext::Reload() {
     }
   }
   boost::system::error_code error;
+  // A key with a pass phrase would ask the terminal for it.
+  context->set_password_callback([](size_t, ssl::context::password_purpose) { return ""; }, error);
   context->use_certificate_chain(boost::asio::buffer(read.certificate), error);
   if (error) return fail("tls.certificate", files_.certificate, error);
   context->use_private_key(boost::asio::buffer(read.key), ssl::context::pem, error);
@@ -73,6 +75,9 @@ absl::Status TlsContext::Reload() {
   if (!files_.client_ca.empty()) {
     context->add_certificate_authority(boost::asio::buffer(read.client_ca), error);
     if (error) return fail("tls.client_ca", files_.client_ca, error);
+    // Each connection shows its certificate: none goes on with what an earlier one has shown.
+    SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_options(native, SSL_OP_NO_TICKET);
     context->set_verify_mode(ssl::verify_peer | ssl::verify_fail_if_no_peer_cert, error);
   }
   current_ = std::move(context);

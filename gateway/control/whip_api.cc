@@ -1,5 +1,6 @@
 #include "gateway/control/whip_api.h"
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -20,12 +21,8 @@ constexpr char kFragmentType[] = "application/trickle-ice-sdpfrag";
 constexpr char kEndpointMethods[] = "GET, HEAD, OPTIONS, POST";
 constexpr char kSessionMethods[] = "GET, HEAD, OPTIONS, PATCH, DELETE";
 
-HttpResponse Text(unsigned status, std::string text) {
-  return {.status = status, .content_type = "text/plain", .body = std::move(text) + "\n"};
-}
-
 HttpResponse NotAllowed(const char* allowed) {
-  HttpResponse response = Text(405, absl::StrCat("allowed here: ", allowed));
+  HttpResponse response = TextResponse(405, absl::StrCat("allowed here: ", allowed));
   response.headers.emplace_back("Allow", allowed);
   return response;
 }
@@ -61,7 +58,7 @@ unsigned StatusOf(const absl::Status& status) {
 }
 
 HttpResponse Refusal(const absl::Status& status) {
-  HttpResponse response = Text(StatusOf(status), std::string(status.message()));
+  HttpResponse response = TextResponse(StatusOf(status), std::string(status.message()));
   if (response.status == 401) {
     response.headers.emplace_back("WWW-Authenticate", BearerChallenge(status));
   }
@@ -118,9 +115,10 @@ struct WhipApi::Target {
 void WhipApi::Handle(const HttpRequest& request, HttpServer::Respond respond) {
   const std::optional<Target> target = Target::Parse(request.path);
   if (!target) {
-    return respond(Text(404,
-                        "expected /whip/{participant}/{feed} or /whep/{participant}, each of "
-                        "[a-z0-9-]{1,63}"));
+    return respond(
+        TextResponse(404,
+                     "expected /whip/{participant}/{feed} or /whep/{participant}, each of "
+                     "[a-z0-9-]{1,63}"));
   }
   if (request.method == "OPTIONS") return respond(Options(*target));
   if (request.method == "GET" || request.method == "HEAD") return respond(Get(*target, request));
@@ -168,12 +166,12 @@ void WhipApi::Post(const Target& target, const HttpRequest& request, HttpServer:
   const absl::StatusOr<CallContext> context = api_.Admit(BearerToken(request), request.client_ip);
   if (!context.ok()) return respond(Refusal(context.status()));
   if (request.content_type != kSdpType) {
-    HttpResponse response = Text(415, "the body must be application/sdp");
+    HttpResponse response = TextResponse(415, "the body must be application/sdp");
     response.headers.emplace_back("Accept-Post", kSdpType);
     return respond(std::move(response));
   }
   if (control_.draining() && !options_.redirect_url.empty()) {
-    HttpResponse response = Text(307, "this node is draining");
+    HttpResponse response = TextResponse(307, "this node is draining");
     response.headers.emplace_back("Location", absl::StrCat(options_.redirect_url, request.target));
     return respond(std::move(response));
   }
@@ -229,16 +227,16 @@ void WhipApi::Patch(const Target& target, const HttpRequest& request, HttpServer
   const auto peer = FindSession(target, request);
   if (!peer.ok()) return respond(Refusal(peer.status()));
   if (request.content_type != kFragmentType) {
-    HttpResponse response = Text(415, absl::StrCat("the body must be ", kFragmentType));
+    HttpResponse response = TextResponse(415, absl::StrCat("the body must be ", kFragmentType));
     response.headers.emplace_back("Accept-Patch", kFragmentType);
     return respond(std::move(response));
   }
-  if (!request.HasHeader("if-match")) return respond(Text(428, "If-Match is needed"));
+  if (!request.HasHeader("if-match")) return respond(TextResponse(428, "If-Match is needed"));
   if (!IfMatchHolds(request.Header("if-match"), (*peer)->etag)) {
-    return respond(Text(412, "If-Match names another ICE session than the current one"));
+    return respond(TextResponse(412, "If-Match names another ICE session than the current one"));
   }
   const auto fragment = sdp::ParseTrickle(request.body);
-  if (!fragment.ok()) return respond(Text(400, std::string(fragment.status().message())));
+  if (!fragment.ok()) return respond(TextResponse(400, std::string(fragment.status().message())));
   const bool names_session = !fragment->Ufrag().empty();
   const bool any_session =
       absl::StripAsciiWhitespace(std::string(request.Header("if-match"))) == "*";
@@ -246,7 +244,7 @@ void WhipApi::Patch(const Target& target, const HttpRequest& request, HttpServer
     return respond({.status = 204});
   }
   if (!names_session || fragment->Password().empty()) {
-    return respond(Text(422, "an ICE restart needs a=ice-ufrag and a=ice-pwd"));
+    return respond(TextResponse(422, "an ICE restart needs a=ice-ufrag and a=ice-pwd"));
   }
   RestartIce(**peer, *fragment, std::move(respond));
 }

@@ -79,6 +79,13 @@ std::string Message(const absl::Status& status) {
   return message.empty() ? "no message" : message;
 }
 
+std::string Json(const absl::Status& status, const std::string& advice) {
+  return JsonLine({{"error", absl::StatusCodeToString(status.code())},
+                   {"reason", ReasonOf(status)},
+                   {"message", Message(status)},
+                   {"advice", advice}});
+}
+
 }  // namespace
 
 absl::Status CallError(absl::StatusCode code, std::string_view message, std::string_view reason) {
@@ -109,11 +116,10 @@ std::string ErrorText(const absl::Status& status) {
   return text;
 }
 
-std::string ErrorJson(const absl::Status& status) {
-  return JsonLine({{"error", absl::StatusCodeToString(status.code())},
-                   {"reason", ReasonOf(status)},
-                   {"message", Message(status)},
-                   {"advice", AdviceFor(status)}});
+std::string ErrorJson(const absl::Status& status) { return Json(status, AdviceFor(status)); }
+
+std::string LocalErrorText(const absl::Status& status, bool json) {
+  return json ? Json(status, "") : absl::StrCat("vigilctl: ", Message(status), "\n");
 }
 
 }  // namespace vigil::ctl

@@ -24,4 +24,8 @@ std::string ErrorText(const absl::Status& status);
 // The same as one JSON object.
 std::string ErrorJson(const absl::Status& status);
 
+// An error that was found on this machine: of a flag, a file, a key. One line, for a person or as
+// ErrorJson, and no advice: its message says what is allowed.
+std::string LocalErrorText(const absl::Status& status, bool json);
+
 }  // namespace vigil::ctl

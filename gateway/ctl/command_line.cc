@@ -1,5 +1,6 @@
 #include "gateway/ctl/command_line.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -9,11 +10,14 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/status/status.h"
 #include "absl/strings/numbers.h"
+#include "gateway/ctl/call_error.h"
 #include "gateway/ctl/commands.h"
 #include "gateway/ctl/doctor.h"
 #include "gateway/ctl/global_flags.h"
 #include "gateway/ctl/token_commands.h"
+#include "gateway/ctl/usage_error.h"
 
 namespace vigil::ctl {
 namespace {
@@ -47,7 +51,11 @@ class CommandLine {
       app_.exit(success);
       return kExitOk;
     } catch (const CLI::ParseError& error) {
-      std::fprintf(stderr, "vigilctl: %s\nRun with --help for what is allowed.\n", error.what());
+      // Where reading stopped early, --json may not have been read.
+      const bool json = std::any_of(argv, argv + argc,
+                                    [](const char* word) { return word == std::string("--json"); });
+      const auto status = absl::InvalidArgumentError(UsageErrorText(app_, error));
+      std::fputs(LocalErrorText(status, json).c_str(), stderr);
       return kExitUsage;
     }
     const int code = run_();
@@ -82,7 +90,7 @@ class CommandLine {
         ->type_name("FILE");
     app_.add_option("--site", global_.site, "Site; needed where the token holds several")
         ->type_name("SITE");
-    app_.add_option("--timeout", global_.timeout_seconds, "How long a call may take, in seconds")
+    app_.add_option("--timeout", global_.timeout_seconds, "How long a call may take, 0.1 to 600")
         ->type_name("SECONDS")
         ->check(CLI::Range(0.1, 600.0))
         ->capture_default_str();
@@ -118,14 +126,13 @@ class CommandLine {
     keyframe->add_option("feed", feed_, "participant/feed")->required();
     CLI::App* layer = Add(app_, "layer", "Sets which simulcast layer a slot gets", [this] {
       uint32_t number = 0;
-      if (layer_ == "best") return Layer(global_, peer_, slot_, std::nullopt);
-      if (absl::SimpleAtoi(layer_, &number)) return Layer(global_, peer_, slot_, number);
-      std::fprintf(stderr, "vigilctl: layer: %s is not allowed; allowed: 0 to 3, best\n",
-                   layer_.c_str());
-      return kExitUsage;
+      const bool best = !absl::SimpleAtoi(layer_, &number);
+      return Layer(global_, peer_, slot_, best ? std::nullopt : std::optional(number));
     });
     AddSlot(*layer);
-    layer->add_option("layer", layer_, "0 (the smallest) to 3, or best")->required();
+    layer->add_option("layer", layer_, "0 (the smallest) to 3, or best")
+        ->required()
+        ->check(CLI::IsMember({"0", "1", "2", "3", "best"}));
   }
 
   void AddPeer(CLI::App& command) {

@@ -34,9 +34,15 @@ constexpr TimeDelta kSecondLook = TimeDelta::Millis(1'500);
 // How often a draining node is asked who is left.
 constexpr TimeDelta kDrainPoll = TimeDelta::Seconds(1);
 
-int Fail(const GlobalFlags& global, const absl::Status& status, int code = kExitFailed) {
+int Fail(const GlobalFlags& global, const absl::Status& status) {
   const std::string text = global.json ? ErrorJson(status) : ErrorText(status);
   std::fputs(text.c_str(), stderr);
+  return kExitFailed;
+}
+
+// What no node said.
+int FailHere(const GlobalFlags& global, const absl::Status& status, int code) {
+  std::fputs(LocalErrorText(status, global.json).c_str(), stderr);
   return code;
 }
 
@@ -53,9 +59,9 @@ using Ask = std::function<int(NodeClient&)>;
 
 int WithNode(const GlobalFlags& global, const Ask& ask) {
   const absl::StatusOr<NodeClientOptions> options = ClientOptions(global);
-  if (!options.ok()) return Fail(global, options.status(), kExitUsage);
+  if (!options.ok()) return FailHere(global, options.status(), kExitUsage);
   const absl::StatusOr<std::unique_ptr<NodeClient>> node = NodeClient::Open(*options);
-  if (!node.ok()) return Fail(global, node.status(), kExitUsage);
+  if (!node.ok()) return FailHere(global, node.status(), kExitUsage);
   return ask(**node);
 }
 
@@ -150,17 +156,16 @@ int ShowState(const GlobalFlags& global, const v1::Node& node) {
 
 int WaitUntilEmpty(const GlobalFlags& global, NodeClient& node, StopSignal& stop, uint32_t left) {
   // At once, also in the midst of a call.
-  stop.OnStop([] {
-    std::fputs("vigilctl: stopped waiting; the node goes on draining\n", stderr);
-    std::_Exit(kExitFailed);
+  stop.OnStop([&global] {
+    std::_Exit(FailHere(global, absl::CancelledError("stopped waiting; the node goes on draining"),
+                        kExitFailed));
   });
   while (left > 0) {
     if (stop.WaitFor(kDrainPoll)) return kExitFailed;
     const absl::StatusOr<v1::GetNodeResponse> now = node.Call(v1::GetNodeRequest());
     if (!now.ok()) return Fail(global, now.status());
     if (now->node().state() != v1::NODE_STATE_DRAINING) {
-      std::fprintf(stderr, "vigilctl: somebody let the node serve again\n");
-      return kExitFailed;
+      return FailHere(global, absl::AbortedError("somebody let the node serve again"), kExitFailed);
     }
     if (now->node().peers() == left) continue;
     left = now->node().peers();
@@ -184,11 +189,13 @@ absl::StatusOr<NodeClientOptions> ClientOptions(const GlobalFlags& flags) {
         "--server: ", flags.server, " is not allowed; allowed: HOST:PORT, [IPv6]:PORT"));
   }
   if (flags.certificate.empty() != flags.key.empty()) {
-    return absl::InvalidArgumentError("--cert and --key go together");
+    return absl::InvalidArgumentError(
+        "--cert is given without --key, or --key without --cert; allowed: both, neither");
   }
   const bool tls = !flags.ca.empty() || !flags.certificate.empty();
   if (flags.plaintext && tls) {
-    return absl::InvalidArgumentError("--plaintext contradicts --ca, --cert and --key");
+    return absl::InvalidArgumentError(
+        "--plaintext is not allowed with --ca, --cert or --key; allowed: one or the others");
   }
   NodeClientOptions options{.server = endpoint->ToString(),
                             .ca = flags.ca,
@@ -199,8 +206,8 @@ absl::StatusOr<NodeClientOptions> ClientOptions(const GlobalFlags& flags) {
                             .timeout = TimeDelta::FromSeconds(flags.timeout_seconds)};
   if (options.plaintext && !endpoint->is_loopback() && !options.token_file.empty()) {
     return absl::InvalidArgumentError(
-        "--plaintext would show the token to the network; give --ca, or reach the node through a "
-        "tunnel on this machine");
+        "--plaintext is not allowed here, it would show the token to the network; allowed: --ca, "
+        "or a tunnel on this machine");
   }
   return options;
 }
@@ -298,11 +305,13 @@ int WhyRoom(const GlobalFlags& global, const std::string& room) {
     if (view->site.empty()) {
       const std::vector<std::string> sites = SitesOf(*view);
       if (sites.size() > 1) {
-        return Fail(global,
-                    CallError(absl::StatusCode::kInvalidArgument,
-                              absl::StrCat(room, " is in the sites ", absl::StrJoin(sites, ", ")),
-                              "SITE_REQUIRED"),
-                    kExitUsage);
+        return FailHere(
+            global,
+            CallError(absl::StatusCode::kInvalidArgument,
+                      absl::StrCat("--site is missing, and ", room,
+                                   " is in several; allowed: ", absl::StrJoin(sites, ", ")),
+                      "SITE_REQUIRED"),
+            kExitUsage);
       }
       if (!sites.empty()) view->site = sites.front();
     }

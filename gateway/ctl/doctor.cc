@@ -26,8 +26,12 @@ namespace {
 constexpr TimeDelta kSoon = TimeDelta::Seconds(14 * 86'400);
 // Nodes take tokens of clocks that are off by 30 s; well before that the clock wants mending.
 constexpr TimeDelta kClockOff = TimeDelta::Seconds(5);
-// A node says something at least every 10 s.
+// A node says something at least every 10 s. Lower may miss a heartbeat; higher keeps somebody
+// waiting for a node that says nothing.
 constexpr TimeDelta kHeartbeatWait = TimeDelta::Seconds(12);
+
+// Outcome, check, detail.
+constexpr char kRow[] = "%s  %-12s %s\n";
 
 enum class Outcome { kPass, kFail, kSkip };
 
@@ -81,11 +85,22 @@ class Examination {
       text =
           JsonLine({{"check", name}, {"result", result}, {"detail", detail}, {"advice", advice}});
     } else {
-      text = absl::StrFormat("%s  %-12s %s\n", std::string(ToString(outcome)), name, detail);
+      text = absl::StrFormat(kRow, std::string(ToString(outcome)), name, detail);
       if (!advice.empty()) absl::StrAppend(&text, "                   what to do: ", advice, "\n");
     }
     std::fputs(text.c_str(), stdout);
     std::fflush(stdout);
+  }
+
+  // That a row will be long in coming. Programs get one object for each check on the standard
+  // output, so theirs goes elsewhere.
+  void Announce(const std::string& name, const std::string& what) const {
+    const std::string text = global_.json
+                                 ? JsonLine({{"notice", absl::StrCat(name, ": waiting ", what)}})
+                                 : absl::StrFormat(kRow, "wait", name, what);
+    std::FILE* const out = global_.json ? stderr : stdout;
+    std::fputs(text.c_str(), out);
+    std::fflush(out);
   }
 
   bool CheckPort() {
@@ -276,7 +291,7 @@ class Examination {
     for (int i = 0; i < node_->media_addresses_size(); ++i) {
       const std::string name = absl::StrCat("media ", i);
       const std::string& address = node_->media_addresses(i);
-      const std::optional<Endpoint> endpoint = ParseMediaAddress(address);
+      const std::optional<Endpoint> endpoint = ParseEndpoint(address);
       if (!endpoint) {
         Row(Outcome::kSkip, name, absl::StrCat(address, " cannot be read"));
         continue;
@@ -295,18 +310,11 @@ class Examination {
     }
   }
 
-  // Nodes write IPv6 addresses without brackets.
-  static std::optional<Endpoint> ParseMediaAddress(const std::string& text) {
-    if (std::optional<Endpoint> endpoint = ParseEndpoint(text)) return endpoint;
-    const size_t colon = text.rfind(':');
-    if (colon == std::string::npos) return std::nullopt;
-    return ParseEndpoint(absl::StrCat("[", text.substr(0, colon), "]", text.substr(colon)));
-  }
-
   void CheckClock(bool speaks) {
     if (!node_time_ && speaks && client_ != nullptr) WaitForNodeTime();
     if (!node_time_) {
-      Row(Outcome::kSkip, "clock", "the node's time is not known: give --http URL");
+      Row(Outcome::kSkip, "clock",
+          absl::StrCat("the node's time is not known", why_no_time_, ": give --http URL"));
       return;
     }
     const TimeDelta ahead = *node_time_ - *looked_at_;
@@ -321,17 +329,29 @@ class Examination {
         "start time synchronisation on both: tokens and certificates depend on it");
   }
 
+  // Of the next event or heartbeat: a node has no call that tells its time at once.
   void WaitForNodeTime() {
+    Announce("clock",
+             "for the node's next event or heartbeat, which tells its time: at most 10 s "
+             "(--http URL tells it at once)");
     v1::WatchMediaRequest request;
     request.set_site(global_.site);
     const absl::Status end =
         client_->Watch(request, kHeartbeatWait, [this](const v1::WatchMediaResponse& message) {
-          if (!message.has_heartbeat()) return true;
-          node_time_ = ToSpan(message.heartbeat().time());
+          if (message.has_event()) {
+            node_time_ = ToSpan(message.event().time());
+          } else if (message.has_heartbeat()) {
+            node_time_ = ToSpan(message.heartbeat().time());
+          } else {
+            return true;
+          }
           looked_at_ = UnixNow();
           return false;
         });
-    if (!end.ok()) node_time_ = std::nullopt;
+    if (end.ok()) return;
+    const std::string reason = ReasonOf(end);
+    why_no_time_ =
+        absl::StrCat(" (", reason.empty() ? absl::StatusCodeToString(end.code()) : reason, ")");
   }
 
   const GlobalFlags& global_;
@@ -343,6 +363,7 @@ class Examination {
   std::optional<v1::Node> node_;
   std::optional<TimeDelta> node_time_;  // Since 1970.
   std::optional<TimeDelta> looked_at_;  // This machine's time then.
+  std::string why_no_time_;
   bool failed_ = false;
 };
 
@@ -351,7 +372,7 @@ class Examination {
 int Doctor(const GlobalFlags& global, const DoctorFlags& flags) {
   const absl::StatusOr<NodeClientOptions> options = ClientOptions(global);
   if (!options.ok()) {
-    std::fputs(ErrorText(options.status()).c_str(), stderr);
+    std::fputs(LocalErrorText(options.status(), global.json).c_str(), stderr);
     return kExitUsage;
   }
   return Examination(global, flags, *options, *ParseEndpoint(options->server)).Run();

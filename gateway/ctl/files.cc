@@ -103,9 +103,12 @@ absl::Status ReplaceFile(const std::string& path, std::string_view text, FileMod
 absl::Status AppendLine(const std::string& path, std::string_view line) {
   const OpenFile file(path, O_RDWR | O_CREAT | O_APPEND, 0644);
   if (file.fd() < 0) return ErrnoStatus("cannot write", path);
-  const absl::StatusOr<std::string> before = ReadAll(file.fd(), path);
-  if (!before.ok()) return before.status();
-  const bool unfinished = !before->empty() && before->back() != '\n';
+  const off_t size = lseek(file.fd(), 0, SEEK_END);
+  char last = '\n';
+  if (size < 0 || (size > 0 && pread(file.fd(), &last, 1, size - 1) != 1)) {
+    return ErrnoStatus("cannot read", path);
+  }
+  const bool unfinished = last != '\n';
   const std::string text =
       absl::StrCat(unfinished ? "\n" : "", absl::string_view(line.data(), line.size()), "\n");
   if (!WriteAll(file.fd(), text) || fsync(file.fd()) != 0) return ErrnoStatus("cannot write", path);

@@ -41,9 +41,10 @@ std::string StreamText(const v1::InboundStats& in) {
 
 void AddInbound(const v1::PeerStats& peer, const v1::InboundStats& in, TimeDelta now,
                 Table& table) {
-  table.AddRow({peer.participant(), peer.peer(), StreamText(in), std::string(KindText(in.kind())),
-                in.codec().name(), peer.publishes(), absl::StrCat(in.packets()),
-                absl::StrCat(in.lost()), in.has_jitter() ? SpanText(ToSpan(in.jitter())) : "",
+  table.AddRow({peer.site(), peer.participant(), peer.peer(), StreamText(in),
+                std::string(KindText(in.kind())), in.codec().name(), peer.publishes(),
+                absl::StrCat(in.packets()), absl::StrCat(in.lost()),
+                in.has_jitter() ? SpanText(ToSpan(in.jitter())) : "",
                 peer.has_round_trip() ? SpanText(ToSpan(peer.round_trip())) : "",
                 in.has_last_packet_time() ? AgeText(in.last_packet_time(), now) : "never"});
 }
@@ -52,7 +53,8 @@ void AddOutbound(const v1::PeerStats& peer, const v1::OutboundStats& out, TimeDe
                  Table& table) {
   std::string feed = out.slot().feed();
   if (!out.blocked().empty()) absl::StrAppend(&feed, " (", out.blocked(), ")");
-  table.AddRow({peer.participant(), peer.peer(), absl::StrCat("out slot ", out.slot().index()),
+  table.AddRow({peer.site(), peer.participant(), peer.peer(),
+                absl::StrCat("out slot ", out.slot().index()),
                 std::string(KindText(out.slot().kind())), "", feed, absl::StrCat(out.packets()),
                 absl::StrCat(out.reported_lost()), "",
                 out.has_round_trip() ? SpanText(ToSpan(out.round_trip())) : "",
@@ -133,7 +135,8 @@ std::string FeedsText(const std::vector<v1::Feed>& feeds, TimeDelta now) {
 }
 
 std::string StatsText(const std::vector<v1::PeerStats>& peers, TimeDelta now) {
-  Table table({{"PARTICIPANT"},
+  Table table({{"SITE"},
+               {"PARTICIPANT"},
                {"PEER"},
                {"STREAM"},
                {"KIND"},
@@ -149,11 +152,12 @@ std::string StatsText(const std::vector<v1::PeerStats>& peers, TimeDelta now) {
     for (const v1::InboundStats& in : peer.inbound()) AddInbound(peer, in, now, table);
     for (const v1::OutboundStats& out : peer.outbound()) AddOutbound(peer, out, now, table);
     if (peer.inbound().empty() && peer.outbound().empty()) {
-      table.AddRow({peer.participant(), peer.peer(), std::string(PhaseText(peer.phase()))});
+      table.AddRow(
+          {peer.site(), peer.participant(), peer.peer(), std::string(PhaseText(peer.phase()))});
     }
     if (peer.dropped() > 0) {
-      absl::StrAppend(&drops, peer.participant(), " ", peer.peer(), ": ", peer.dropped(),
-                      " dropped, the last ", AgeText(peer.last_drop_time(), now),
+      absl::StrAppend(&drops, peer.site(), " ", peer.participant(), " ", peer.peer(), ": ",
+                      peer.dropped(), " dropped, the last ", AgeText(peer.last_drop_time(), now),
                       " ago: ", peer.last_drop_reason(), "\n");
     }
   }

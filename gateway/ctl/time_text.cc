@@ -10,9 +10,6 @@
 namespace vigil::ctl {
 namespace {
 
-// NTP counts from 1900, Unix time from 1970.
-constexpr TimeDelta kNtpToUnix = TimeDelta::Seconds(2'208'988'800);
-
 constexpr int64_t kMinute = 60;
 constexpr int64_t kHour = 60 * kMinute;
 constexpr int64_t kDay = 24 * kHour;
@@ -28,7 +25,7 @@ std::string TwoUnits(int64_t seconds, int64_t large, const char* names[2]) {
 }  // namespace
 
 TimeDelta UnixNow() {
-  return io::NtpAtMonotonicZero() + TimeDelta::Nanos(io::MonotonicNow().ns()) - kNtpToUnix;
+  return io::NtpAtMonotonicZero() + TimeDelta::Nanos(io::MonotonicNow().ns()) - io::kUnixEpochInNtp;
 }
 
 std::string SpanText(TimeDelta span) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/ctl/call_error.h"
 #include "gateway/ctl/dev_ca.h"
 #include "gateway/ctl/ec_key.h"
 #include "gateway/ctl/files.h"
@@ -14,8 +15,8 @@
 namespace vigil::ctl {
 namespace {
 
-int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "vigilctl: %s\n", std::string(status.message()).c_str());
+int Fail(const absl::Status& status, bool json) {
+  std::fputs(LocalErrorText(status, json).c_str(), stderr);
   return absl::IsInvalidArgument(status) ? kExitUsage : kExitFailed;
 }
 
@@ -44,7 +45,7 @@ std::string TrustText(const std::string& ca) {
 
 int TokenKeygen(const std::string& dir, const std::string& kid, bool json) {
   const absl::StatusOr<KeyFiles> files = MakeTokenKey(dir, kid);
-  if (!files.ok()) return Fail(files.status());
+  if (!files.ok()) return Fail(files.status(), json);
   if (json) {
     Print(JsonLine({{"kid", files->kid},
                     {"private_key", files->private_key},
@@ -64,26 +65,28 @@ int TokenMake(const TokenMakeFlags& flags, bool json) {
   TokenClaims claims = flags.claims;
   const std::optional<TimeDelta> lifetime = ParseSpan(flags.lifetime);
   if (!lifetime) {
-    return Fail(absl::InvalidArgumentError(absl::StrCat(
-        "--ttl: ", flags.lifetime, " is not allowed; allowed: such as 45s, 30m, 8h, 90d")));
+    return Fail(
+        absl::InvalidArgumentError(absl::StrCat(
+            "--ttl: ", flags.lifetime, " is not allowed; allowed: such as 45s, 30m, 8h, 90d")),
+        json);
   }
   claims.lifetime = *lifetime;
   const absl::StatusOr<std::string> pem = ReadFile(flags.key);
-  if (!pem.ok()) return Fail(pem.status());
-  if (const auto key = ReadEcKey(*pem, flags.key); !key.ok()) return Fail(key.status());
+  if (!pem.ok()) return Fail(pem.status(), json);
+  if (const auto key = ReadEcKey(*pem, flags.key); !key.ok()) return Fail(key.status(), json);
   const std::string kid =
       flags.kid.empty() ? std::filesystem::path(flags.key).stem().string() : flags.kid;
   const absl::StatusOr<std::string> token = MakeToken(claims, *pem, kid, UnixNow());
-  if (!token.ok()) return Fail(token.status());
+  if (!token.ok()) return Fail(token.status(), json);
   Print(json ? JsonLine({{"token", *token}}) : absl::StrCat(*token, "\n"));
   return kExitOk;
 }
 
 int TokenShow(const std::string& file, const std::string& keys_dir, bool json) {
   const absl::StatusOr<std::string> token = ReadToken(file);
-  if (!token.ok()) return Fail(token.status());
+  if (!token.ok()) return Fail(token.status(), json);
   const absl::StatusOr<TokenContent> content = DecodeToken(*token);
-  if (!content.ok()) return Fail(content.status());
+  if (!content.ok()) return Fail(content.status(), json);
   std::string signature = "not verified (give --keys-dir)";
   bool bad = false;
   if (!keys_dir.empty()) {
@@ -105,7 +108,7 @@ int TokenShow(const std::string& file, const std::string& keys_dir, bool json) {
 int TokenRevoke(const std::string& token_id, const std::string& file, bool json) {
   const absl::Status revoked = RevokeToken(token_id, file);
   const bool known = absl::IsAlreadyExists(revoked);
-  if (!revoked.ok() && !known) return Fail(revoked);
+  if (!revoked.ok() && !known) return Fail(revoked, json);
   const std::string done =
       known ? std::string(revoked.message())
             : absl::StrCat(token_id, " is withdrawn: nodes whose auth.revoked_file is ", file,
@@ -118,7 +121,7 @@ int DevCa(const std::string& dir, const std::vector<std::string>& hosts, const s
           bool json) {
   const absl::StatusOr<DevCaFiles> files =
       MakeDevCertificates({.dir = dir, .hosts = hosts, .client = client, .now = UnixNow()});
-  if (!files.ok()) return Fail(files.status());
+  if (!files.ok()) return Fail(files.status(), json);
   if (json) {
     Print(JsonLine({{"made_ca", files->made_ca},
                     {"ca", files->ca},

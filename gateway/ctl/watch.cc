@@ -132,7 +132,7 @@ class Watching {
 
  private:
   bool OnMessage(const v1::WatchMediaResponse& message) {
-    if (was_away_) std::fprintf(stderr, "vigilctl: the node is back\n");
+    if (was_away_) Tell("the node is back");
     was_away_ = false;
     got_something_ = true;
     had_something_ = true;
@@ -144,8 +144,8 @@ class Watching {
       for (const std::string& line : WatchLines(message)) absl::StrAppend(&text, line, "\n");
     }
     if (message.has_lagged()) {
-      std::fprintf(stderr, "vigilctl: lagged: %llu events were lost; here is everything anew\n",
-                   static_cast<unsigned long long>(message.lagged().count()));
+      Tell(absl::StrCat("lagged: ", message.lagged().count(),
+                        " events were lost; here is everything anew"));
       resume_token_.clear();
     }
     // A reader that is gone (`| head`) ends it, like Ctrl-C.
@@ -158,9 +158,7 @@ class Watching {
   bool MayTryAgain(const absl::Status& end) {
     switch (end.code()) {
       case absl::StatusCode::kOutOfRange:
-        std::fprintf(stderr,
-                     "vigilctl: the node no longer has what was missed; here is "
-                     "everything anew\n");
+        Tell("the node no longer has what was missed; here is everything anew");
         resume_token_.clear();
         return true;
       case absl::StatusCode::kOk:
@@ -173,14 +171,21 @@ class Watching {
         // A first failure is a wrong address more often than a node that is away.
         if (!had_something_) return false;
         if (!was_away_ && !end.ok()) {
-          std::fprintf(stderr, "%s  trying again until it is back, or Ctrl-C\n",
-                       ErrorText(end).c_str());
+          Fail(end);
+          Tell("trying again until it is back, or Ctrl-C");
         }
         was_away_ = was_away_ || !end.ok();
         return true;
       default:
         return false;
     }
+  }
+
+  // Not an event, and nothing to fail for.
+  void Tell(const std::string& notice) const {
+    const std::string text =
+        options_.json ? JsonLine({{"notice", notice}}) : absl::StrCat("vigilctl: ", notice, "\n");
+    std::fputs(text.c_str(), stderr);
   }
 
   int Fail(const absl::Status& end) const {

@@ -1,7 +1,6 @@
 #include "gateway/ctl/why.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <optional>
 #include <set>
@@ -10,35 +9,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "gateway/ctl/drop_meaning.h"
 #include "gateway/ctl/listing.h"
 #include "gateway/ctl/time_text.h"
 
 namespace vigil::ctl {
 namespace {
-
-struct DropMeaning {
-  std::string_view reason;
-  std::string_view meaning;
-};
-
-constexpr std::array kDropMeanings = {
-    DropMeaning{"unknown_source", "a packet from an address that never proved itself"},
-    DropMeaning{"srtp_auth", "a packet that is not authentic: wrong key or damaged"},
-    DropMeaning{"srtp_replay", "a packet that came twice or much too late"},
-    DropMeaning{"no_subscriber", "nobody is assigned to it: harmless"},
-    DropMeaning{"waiting_for_keyframe", "a receiver waits for the sender's next keyframe"},
-    DropMeaning{"layer_not_wanted", "another simulcast layer is being forwarded: harmless"},
-    DropMeaning{"codec_mismatch", "the feed's codec is none that the receiver offered"},
-    DropMeaning{"peer_not_connected", "the receiver is not connected yet"},
-    DropMeaning{"duplicate", "it came twice: harmless"},
-    DropMeaning{"padding_only", "a probe of the sender's bandwidth estimate: harmless"},
-    DropMeaning{"pool_exhausted", "the node has no packet buffers left: it is overloaded"},
-    DropMeaning{"pool_reserve", "few packet buffers are left, kept for sound: overloaded"},
-    DropMeaning{"queue_full", "the node is overloaded, or the receiver's network is"},
-    DropMeaning{"send_failed", "this machine's network refused to send: route or firewall"},
-    DropMeaning{"dtls_not_ready", "media came before the handshake was done"},
-    DropMeaning{"draining", "the node is draining"},
-};
 
 // One slot of somebody else's that is told to carry a feed of the room.
 struct Receiver {
@@ -167,33 +143,46 @@ class Answer {
     return absl::StrCat(view_.room, " is connected for ", Age(own_.front()->create_time()), ".");
   }
 
-  std::string Dropped() const {
-    uint64_t count = 0;
+  // Of each connection the last drop is known. A harmless one must not hide another's that is not.
+  const v1::PeerStats* LastDrop() const {
     const v1::PeerStats* last = nullptr;
     for (const v1::PeerStats* peer : own_) {
-      count += peer->dropped();
       if (!peer->has_last_drop_time()) continue;
-      if (last == nullptr || ToSpan(peer->last_drop_time()) > ToSpan(last->last_drop_time())) {
-        last = peer;
-      }
+      const auto rank = [](const v1::PeerStats& one) {
+        return std::pair(!IsHarmlessDrop(one.last_drop_reason()), ToSpan(one.last_drop_time()));
+      };
+      if (last == nullptr || rank(*peer) > rank(*last)) last = peer;
     }
+    return last;
+  }
+
+  std::string Dropped() const {
     if (own_.empty()) return "nothing is known of a room that is not connected.";
+    const v1::PeerStats* last = LastDrop();
     if (last == nullptr) return absl::StrCat("nothing of ", view_.room, " was dropped.");
+    uint64_t count = 0;
+    for (const v1::PeerStats* peer : own_) count += peer->dropped();
+    // The node keeps no reasons of a connection but the last.
+    const bool may_hide = IsHarmlessDrop(last->last_drop_reason()) && count > 1;
     return absl::StrCat(last->last_drop_reason(), " ", Age(last->last_drop_time()), " ago (",
-                        DropText(last->last_drop_reason()), "); ", count, " in all.");
+                        DropText(last->last_drop_reason()), "); ", count, " in all",
+                        may_hide ? ", of which others may not be: `vigilctl node` counts the "
+                                   "reasons of all connections."
+                                 : ".");
   }
 
   // How one slot fares: empty if all is well.
   std::string Trouble(const v1::PeerStats& peer, const v1::OutboundStats& out) const {
     if (peer.phase() != v1::PEER_PHASE_CONNECTED) return "is not connected yet";
-    if (!out.blocked().empty()) return absl::StrCat("is blocked: ", DropText(out.blocked()));
     const bool published =
         std::any_of(view_.feeds.begin(), view_.feeds.end(), [&](const v1::Feed& feed) {
           const std::string& name = out.slot().feed();
           return (feed.site() == peer.site() && feed.feed() == name) ||
                  absl::StrCat(feed.site(), "/", feed.feed()) == name;
         });
+    // Before what the node calls it: people know what to do about this one.
     if (!published) return "waits: nobody publishes it";
+    if (!out.blocked().empty()) return absl::StrCat("is blocked: ", DropText(out.blocked()));
     if (!out.has_flow_time()) return "has got nothing yet";
     if (!out.has_last_sent_time()) return "has got nothing yet";
     const TimeDelta age = view_.now - ToSpan(out.last_sent_time());
@@ -307,13 +296,6 @@ TimeDelta NodeNow(const std::vector<v1::PeerStats>& before, const std::vector<v1
     }
   }
   return newest.value_or(otherwise);
-}
-
-std::string DropText(const std::string& reason) {
-  for (const DropMeaning& drop : kDropMeanings) {
-    if (drop.reason == reason) return std::string(drop.meaning);
-  }
-  return reason;
 }
 
 }  // namespace vigil::ctl

@@ -40,8 +40,4 @@ std::vector<std::string> SitesOf(const RoomView& view);
 TimeDelta NodeNow(const std::vector<v1::PeerStats>& before, const std::vector<v1::PeerStats>& after,
                   TimeDelta otherwise);
 
-// What a drop reason means, for somebody who did not write the gateway; the reason itself if there
-// is nothing to add.
-std::string DropText(const std::string& reason);
-
 }  // namespace vigil::ctl

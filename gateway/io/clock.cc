@@ -32,8 +32,6 @@ Bracketed ReadBracketed() {
 Timestamp MonotonicNow() { return Timestamp::FromNanos(ReadNanos(CLOCK_MONOTONIC)); }
 
 TimeDelta NtpAtMonotonicZero() {
-  // Seventy years of which seventeen were leap years (RFC 868 gives the same number).
-  constexpr int64_t kUnixEpochInNtpSeconds = 2'208'988'800;
   // More reads only help a machine that interrupts each of the first ones.
   constexpr int kReads = 16;
   Bracketed best = ReadBracketed();
@@ -41,7 +39,7 @@ TimeDelta NtpAtMonotonicZero() {
     const Bracketed next = ReadBracketed();
     if (next.width < best.width) best = next;
   }
-  return TimeDelta::Seconds(kUnixEpochInNtpSeconds) + TimeDelta::Nanos(best.offset);
+  return kUnixEpochInNtp + TimeDelta::Nanos(best.offset);
 }
 
 TimeDelta RealtimeMinusMonotonic() {

@@ -13,6 +13,10 @@ namespace vigil::io {
 // CLOCK_MONOTONIC, in nanoseconds since the boot of the machine.
 Timestamp MonotonicNow();
 
+// 1970, from which Unix time counts, in NTP time, which counts from 1900. Seventy years of which
+// seventeen were leap years (RFC 868 gives the same number).
+inline constexpr TimeDelta kUnixEpochInNtp = TimeDelta::Seconds(2'208'988'800);
+
 // NTP time (nanoseconds since 1900-01-01 UTC) at Timestamp zero of MonotonicNow(). Right to the
 // width of the narrowest of several bracketed reads, well under a microsecond on an idle machine.
 // Changes when the wall clock is stepped or slewed: read it again to see by how much.

@@ -216,6 +216,14 @@ void AddControl(const Snapshot& now, Families& out) {
          "Request ids that were forgotten before their time, for want of memory: a retry would "
          "have a second effect.")
       .Add(now.forgotten_early);
+  out.Counter("vigil_grpc_connections_total", "Connections that the gRPC port has accepted.")
+      .Add(now.grpc_connections);
+  out.Counter("vigil_grpc_connections_refused_total",
+              "Of these, refused to stay within the port's bounds.")
+      .Add(now.grpc_refused);
+  out.Counter("vigil_grpc_connections_cut_total",
+              "Of these, cut because their address opened or reset too many streams.")
+      .Add(now.grpc_cut);
   out.Gauge("vigil_http_connections", "Connections of the HTTP port.").Add(now.http_connections);
   out.Counter("vigil_http_requests_total", "Requests on the HTTP port.").Add(now.http_requests);
   out.Counter("vigil_http_responses_total", "Responses on the HTTP port, by status code.");

@@ -40,8 +40,8 @@ struct Peers {
 };
 
 struct Worker {
-  double busy_seconds = 0;     // Of turns that had something to do.
-  double utilization = 0;      // Over the last whole ten seconds: 0 to 1.
+  double busy_seconds = 0;  // Of turns that had something to do.
+  double utilization = 0;   // Over the last whole ten seconds: 0 to 1.
   uint64_t packet_buffers_in_use = 0;
   uint64_t packet_buffers = 0;
 };
@@ -91,6 +91,9 @@ struct Snapshot {
   uint64_t remembered_requests = 0;
   uint64_t remembered_bytes = 0;
   uint64_t forgotten_early = 0;
+  uint64_t grpc_connections = 0;  // Ever accepted.
+  uint64_t grpc_refused = 0;
+  uint64_t grpc_cut = 0;
   uint64_t http_connections = 0;
   uint64_t http_shed = 0;
   uint64_t http_requests = 0;

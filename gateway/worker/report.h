@@ -40,16 +40,20 @@ struct WorkerCounters {
   std::array<uint64_t, sfu::kCloseReasonCount> closed{};
 };
 
+// What a report tells of a peer in the peer's own words, for those who do not see peer/.
+using PeerPhase = peer::Peer::Phase;
+using ReceivedStream = peer::MediaReceiver::StreamReport;
+
 struct PeerReport {
   PeerId peer;
   SiteId site;
   FeedId publishes;
-  peer::Peer::Phase phase = peer::Peer::Phase::kConnecting;
+  PeerPhase phase = PeerPhase::kConnecting;
   std::optional<ClientAddress> selected;
   std::optional<TimeDelta> publisher_round_trip;  // None: not measured yet.
   // When an authentic packet last came from it.
   Timestamp heard_at = Timestamp::LongAgo();
-  std::vector<peer::MediaReceiver::StreamReport> received;
+  std::vector<ReceivedStream> received;
   struct Sent {
     uint8_t slot = 0;
     FeedId feed;

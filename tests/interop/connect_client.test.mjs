@@ -9,7 +9,7 @@ import {createConnectTransport} from '@connectrpc/connect-node';
 
 import {ErrorInfo, MediaService, NodeService, RetryInfo} from './lib/api.mjs';
 import {Gateway} from './lib/gateway.mjs';
-import {exchange, offerOf} from './lib/http.mjs';
+import {call, exchange, offerOf} from './lib/http.mjs';
 import {until} from './lib/until.mjs';
 
 const PUBLISH = offerOf('chromium-publish');
@@ -134,9 +134,23 @@ for (const {what, call, code, reason, metadata = {}} of ERRORS) {
   });
 }
 
-test('a method that there is not', async () => {
-  const {message} = await errorOf(media.createMix({}));
-  assert.match(message, /unimplemented/);
+test('a method that is not built', async () => {
+  const error = await errorOf(media.createMix({}));
+  assert.equal(Code[error.code], 'Unimplemented');
+  assert.equal(infoOf(error).reason, 'NOT_BUILT');
+});
+
+test('a method or a service that there is not: 404, and as an error of the protocol', async () => {
+  for (const method of ['MediaService/Nothing', 'NoService/ListFeeds', 'MediaService/']) {
+    const {status, headers, reply} = await call(gateway.url, method);
+    assert.equal(status, 404, method);
+    assert.deepEqual(headers['content-type'], ['application/json']);
+    assert.equal(reply.code, 'unimplemented');
+    assert.equal(reply.message, 'no such method');
+    const [{type, debug}] = reply.details;
+    assert.equal(type, 'google.rpc.ErrorInfo');
+    assert.deepEqual(debug, {reason: 'NOT_BUILT', domain: 'vigil.v1'});
+  }
 });
 
 test('a repeated request id has one effect, another request under it none', async () => {

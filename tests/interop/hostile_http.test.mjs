@@ -18,6 +18,7 @@ const MEMORY_MIB = 300;
 const CONNECTIONS = 4_096;   // As in HttpServerOptions.
 const OF_ADDRESS = 2_048;
 const STREAMS_OF_CALLER = 1_100;
+const METRICS_CONNECTIONS = 64;  // As in MetricsServer.
 const NEWS = 5;              // For each of them.
 
 let issuer;
@@ -74,16 +75,17 @@ class Crowd {
 
   // `say(socket, n)` is called when the n-th is connected. Some hundreds at a time, so that none
   // waits in a queue that is full.
-  async grow(count, say, {addresses = ['127.0.0.1'], listen = false} = {}) {
+  async grow(count, say,
+             {addresses = ['127.0.0.1'], listen = false, url = gateway.url} = {}) {
     for (let n = 0; n < count; n += 250) {
       const size = Math.min(250, count - n);
       const settled = this.connected + this.closed + size;
-      for (let i = 0; i < size; ++i) this.#add(n + i, say, addresses, listen);
+      for (let i = 0; i < size; ++i) this.#add(n + i, say, addresses, listen, url);
       await until('connections', () => this.connected + this.closed >= settled);
     }
   }
-  #add(n, say, addresses, listen) {
-    const socket = net.connect({port: Number(new URL(gateway.url).port), host: '127.0.0.1',
+  #add(n, say, addresses, listen, url) {
+    const socket = net.connect({port: Number(new URL(url).port), host: '127.0.0.1',
                                 localAddress: addresses[n % addresses.length]});
     let isOpen = false;
     socket.on('connect', () => {
@@ -211,6 +213,10 @@ test('heads without end or measure', {timeout: 60_000}, async () => {
     [`${head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400],
     [`${head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde`, 400],
     [`${head}Content-Length: 1e3\r\n\r\n`, 400],
+    [`${head}Transfer-Encoding: chunked\r\n\r\n5;${'a'.repeat(5_000_000)}`, 400],
+    [`${head}Transfer-Encoding: chunked\r\n\r\n0\r\n${'X: y\r\n'.repeat(500_000)}`, 400],
+    ['GET / HTTP/1.1\r\n\r\n', 400],
+    [`${head}Host: other\r\n\r\n`, 400],
     ['GET / HTTP/9.9\r\nHost: localhost\r\n\r\n', 400],
     ['GET / HTTP/1.1\r\nHost: localhost\r\nX\0: y\r\n\r\n', 400],
     ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400],
@@ -221,6 +227,42 @@ test('heads without end or measure', {timeout: 60_000}, async () => {
   }
   checkMemory();
   await normalCall();
+});
+
+test('what is no coding of ours hides no second request', async () => {
+  for (const coding of ['xchunked', 'chunked, identity', 'gzip, chunked', 'identity',
+                        'chunked\r\nTransfer-Encoding: chunked']) {
+    const reply = await rawExchange(
+      gateway.url, 'POST /whip/room-1/patient HTTP/1.1\r\nHost: localhost\r\n' +
+      `Transfer-Encoding: ${coding}\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    assert.match(reply.match(/^HTTP\/1\.1 \d+/gm).join(), /^HTTP\/1\.1 (400|501)$/, coding);
+  }
+});
+
+test('a HEAD is told how long the answer is', async () => {
+  const head = (method) => `${method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
+  const lengthOf = (reply) => Number(/^content-length: (\d+)\r$/im.exec(reply)[1]);
+  const got = await rawExchange(gateway.url, head('GET'));
+  const told = await rawExchange(gateway.url, head('HEAD'));
+  assert.ok(lengthOf(got) > 100);
+  assert.equal(lengthOf(told), lengthOf(got));
+  assert.ok(told.endsWith('\r\n\r\n'));
+});
+
+test('who asks for much and reads nothing does not close a port', {timeout: 60_000}, async (t) => {
+  // The one for probes: its bound is small, and what it is asked for is large.
+  const crowd = new Crowd();
+  t.after(() => crowd.leave());
+  const much = 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(100);
+  await crowd.grow(2 * METRICS_CONNECTIONS, (socket) => {
+    socket.pause();
+    socket.write(much);
+  }, {addresses: ['127.0.0.2', '127.0.0.3', '127.0.0.4'], url: gateway.metrics});
+  // Whoever comes now is served as soon as the first of them has not read for a while.
+  const live = () => exchange(`${gateway.metrics}/livez`, {agent: false}).then(
+    ({status}) => status === 200, () => false);
+  await until('a probe is answered', live);
+  for (let n = 0; n < 20; ++n) assert.ok(await live());
 });
 
 test('only hosts that cannot be anybody else\'s are this machine', async (t) => {

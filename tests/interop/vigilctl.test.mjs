@@ -105,7 +105,10 @@ test('says what is wrong with a command', async () => {
                       ['node', '--cert', 'x'], ['node', '--timeout', '0'],
                       ['node', '--plaintext', '--ca', 'x'], ['completion', 'csh'],
                       ['node', '--server', '10.0.0.1:1', '--plaintext', '--token-file', 'x']]) {
-    await bad(args, 2, /^(vigilctl: |\{)/, {env});
+    await bad(args, 2, /^vigilctl: [^\n]*; allowed: [^\n]*\n$/, {env});
+    const {code, err} = await ctl(['--json', ...args], {env});
+    assert.equal(code, 2, err);
+    assert.match(objects(err)[0].message, /; allowed: /);
   }
 });
 
@@ -119,8 +122,11 @@ test('has help for each command', async () => {
 
 test('tells streams', async () => {
   const table = await good(['stats'], {env});
-  assert.match(table, /^PARTICIPANT +PEER +STREAM +KIND +CODEC +FEED +PACKETS +LOST +JITTER +RTT/);
-  assert.match(table, /room-1 +[0-9a-f]{32} +in layer 0 +picture +VP8 +room-1\/patient +\d+/);
+  const [head, ...rows] = table.split('\n');
+  assert.deepEqual(head.split(/ +/).slice(0, 8), ['SITE', 'PARTICIPANT', 'PEER', 'STREAM', 'KIND',
+                                                   'CODEC', 'FEED', 'PACKETS']);
+  const picture = /^default +room-1 +[0-9a-f]{32} +in layer 0 +picture +VP8 +room-1\/patient +\d+/;
+  assert.ok(rows.some((row) => picture.test(row)), table);
   const own = objects(await good(['stats', 'room-1', '--json'], {env}));
   assert.deepEqual(own.map((one) => one.participant), ['room-1']);
 });
@@ -206,9 +212,31 @@ test('the doctor finds all well', async () => {
                      /^pass  media 1/m, /^pass  clock/m]) {
     assert.match(out, row);
   }
-  // Without HTTP the clock is told by the heartbeat of a watch.
-  const rows = objects(await good(['doctor', '--json'], {env}));
-  assert.equal(rows.find((row) => row.check === 'clock').result, 'pass');
+});
+
+test('the doctor says what it waits for: a heartbeat tells the clock without HTTP', async () => {
+  const people = new RunningCtl(['doctor'], {env});
+  const {code, out, err} = await ctl(['doctor', '--json'], {env});
+  assert.equal(code, 0, out);
+  assert.match(objects(err)[0].notice, /^clock: waiting for the node's next event or heartbeat/);
+  const rows = objects(out);
+  assert.deepEqual(rows.filter((row) => row.check === 'clock').map((row) => row.result), ['pass']);
+  const text = (await people.end()).out;
+  assert.match(text, /^wait  clock        for the node's next event .*\npass  clock /m);
+});
+
+test('the doctor reads the clock of a site where something always happens', async (t) => {
+  const busy = await Gateway.start({workers: 1});
+  t.after(() => busy.stop());
+  const doctor = new RunningCtl(['doctor'], {env: {VIGILCTL_SERVER: busy.grpc}});
+  await doctor.line(/^wait  clock/);
+  let end;
+  doctor.end().then((ended) => { end = ended; }, (error) => { end = error; });
+  while (!end) {
+    const peer = await open(busy, '/whep/dr-1', PLAY);
+    await busy.call('MediaService/ClosePeer', {peer});
+  }
+  assert.match(end.out ?? String(end), /^pass  clock/m);
 });
 
 test('the doctor finds what is wrong in plain text', async () => {
@@ -276,18 +304,33 @@ test('a watch goes on behind what it has shown', async () => {
   await gateway.stop();
 });
 
-test('completion scripts are read by their shells', async () => {
-  const script = await good(['completion', 'bash']);
-  const complete = (...words) => execFileSync('bash', ['-c', `${script}
-    COMP_WORDS=(vigilctl ${words.map((word) => `'${word}'`).join(' ')})
-    COMP_CWORD=${words.length}
-    _vigilctl; printf '%s\\n' "\${COMPREPLY[@]}"`], {encoding: 'utf8'}).trimEnd().split('\n');
-  assert.deepEqual(complete('und'), ['undrain']);
-  assert.deepEqual(complete('token', 're'), ['revoke']);
-  assert.deepEqual(complete('--site', 'a', 'token', 'make', '--publ'), ['--publish']);
-  assert.deepEqual(complete('completion', 'z'), ['zsh']);
-  assert.deepEqual(complete('list', 'f'), ['feeds']);
-  for (const shell of ['zsh', 'fish']) {
-    assert.match(await good(['completion', shell]), /undrain/);
-  }
-});
+// What each shell makes of the script for it: the words that may stand where the last one is.
+const COMPLETIONS = {
+  bash: (script, words) => execFileSync('bash', ['-c', `${script}
+    COMP_WORDS=(vigilctl "$@"); COMP_CWORD=$#
+    _vigilctl; printf '%s\n' "\${COMPREPLY[@]}"`, 'bash', ...words], {encoding: 'utf8'}),
+  // Its line editor needs a terminal: what would be shown there is printed, and chosen here.
+  zsh: (script, words) => execFileSync('zsh', ['-f', '-c', `
+    autoload -Uz compinit; compinit -D -u
+    ${script}
+    _describe() { print -rl -- "\${(@P)2}" }
+    words=(vigilctl "$@"); CURRENT=$#words
+    $_comps[vigilctl]`, 'zsh', ...words], {encoding: 'utf8'})
+    .split('\n').map((line) => line.split(':')[0])
+    .filter((word) => word.startsWith(words.at(-1))).join('\n'),
+  fish: (script, words) => execFileSync('fish', ['--no-config', '-c', `${script}
+    complete -C 'vigilctl ${words.join(' ')}'`], {encoding: 'utf8',
+    env: {...process.env, HOME: folder.path}}).replaceAll(/\t.*/g, ''),
+};
+
+for (const [shell, complete] of Object.entries(COMPLETIONS)) {
+  test(`the completion script is read by its shell: ${shell}`, async () => {
+    const script = await good(['completion', shell]);
+    for (const [words, expected] of [
+      [['und'], 'undrain'], [['token', 're'], 'revoke'],
+      [['--site', 'a', 'token', 'make', '--publ'], '--publish'], [['completion', 'z'], 'zsh'],
+      [['list', 'f'], 'feeds']]) {
+      assert.equal(complete(script, words).trimEnd(), expected, `${shell}: ${words.join(' ')}`);
+    }
+  });
+}

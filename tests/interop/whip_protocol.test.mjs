@@ -5,7 +5,7 @@ import {after, before, describe, test} from 'node:test';
 
 import {AiortcClient} from './lib/aiortc.mjs';
 import {Gateway} from './lib/gateway.mjs';
-import {bearer, call, exchange, offerOf, rawExchange} from './lib/http.mjs';
+import {EventReader, bearer, call, exchange, offerOf, rawExchange} from './lib/http.mjs';
 import {Issuer} from './lib/tokens.mjs';
 import {until} from './lib/until.mjs';
 
@@ -307,12 +307,38 @@ describe('over the life of a session', () => {
     assert.equal(distinct(made.map(({answer}) => passwordOf(answer.body))), 20);
     await Promise.all(made.map(({path}) => exchange(open.url + path, {method: 'DELETE'})));
   });
+});
 
-  test('the same device publishes again and replaces what it had', async () => {
-    const post = () => exchange(`${open.url}/whip/again/patient?device=d1`,
-                                {method: 'POST', headers: SDP, body: PUBLISH});
-    assert.equal((await post()).status, 201);
-    assert.equal((await post()).status, 201);
+describe('a feed that is published again', () => {
+  test('the same device publishes again and replaces what it had', {timeout: 60_000}, async (t) => {
+    const publish = async (stop) => {
+      const client = new AiortcClient('publish', `${open.url}/whip/again/patient?device=d1`);
+      t.after(() => stop(client));
+      await client.event('connected');
+    };
+    const events = await EventReader.open(`${open.url}/v1/events/media`);
+    t.after(() => events.close());
+    // The connections of the room that the watch told about, in their order.
+    const told = (kind, peerOf) => events.events.map(({message}) => message.event?.[kind])
+      .filter((change) => change?.participant === 'again').map(peerOf);
+    const opened = () => told('peerOpened', ({peer}) => peer.peer);
+    const connected = () => told('peerConnected', ({peer}) => peer);
+    const closed = () => told('peerClosed', ({peer, reason}) => [peer, reason]);
+    await until('the snapshot', () => events.events.length > 0);
+    // Its session is no longer there when it ends.
+    await publish((client) => assert.rejects(client.stop(), /404/));
+    // Whoever only asks takes nothing away: the picture that is there is worth more.
+    const answer = await exchange(`${open.url}/whip/again/patient?device=d1`,
+                                  {method: 'POST', headers: SDP, body: PUBLISH});
+    assert.equal(answer.status, 201);
+    await until('two connections', () => opened().length === 2);
+    assert.deepEqual(closed(), []);
+    await publish((client) => client.stop());
+    await until('an end', () => closed().length > 0);
+    const [first, , third] = opened();
+    assert.deepEqual(closed(), [[first, 'PEER_CLOSE_REASON_REPLACED']]);
+    assert.deepEqual(connected(), [first, third]);
+    await exchange(open.url + answer.headers.location[0], {method: 'DELETE'});
   });
 
   test('another device does not take the feed of a healthy one: 409', {timeout: 60_000},

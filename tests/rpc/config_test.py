@@ -49,8 +49,8 @@ WRONG_VARIABLES = (
     ({"VIGIL_TLS_CLIENT_CA": "/nowhere.pem"}, "tls.client_ca", "tls.certificate"),
     ({"VIGIL_CONSOLE_DIR": "/nowhere"}, "console_dir", "/nowhere"),
     ({"VIGIL_HTTP_REDIRECT_URL": "other.example"}, "http.redirect_url", "scheme://host"),
-    ({"VIGIL_HTTP_REDIRECT_URL": "https://other.example/vigil"}, "http.redirect_url",
-     "nothing behind"),
+    ({"VIGIL_HTTP_REDIRECT_URL": "https://other.example/vigil/"}, "http.redirect_url", "no / at"),
+    ({"VIGIL_HTTP_REDIRECT_URL": "https://other.example/?a"}, "http.redirect_url", "no / at"),
     ({"VIGIL_HTTP_REDIRECT_URL": "https://"}, "http.redirect_url", "scheme://host"),
     ({"VIGIL_HTTP_CORS_ORIGINS": "https://a.example,console.example"}, "http.cors_origins",
      "console.example"),
@@ -149,6 +149,11 @@ class Mistakes(unittest.TestCase):
         self.check(Ended(issuer.env), "auth.keys_dir", str(pem))
         pem.unlink()
         self.check(Ended(issuer.env), "auth.keys_dir", str(issuer.keys_dir))
+
+    def test_a_folder_is_no_list_of_withdrawn_tokens(self):
+        issuer = Issuer()
+        self.check(Ended({**issuer.env, "VIGIL_AUTH_REVOKED_FILE": str(issuer.keys_dir)}),
+                   "auth.revoked_file", str(issuer.keys_dir))
 
     def test_a_list_of_withdrawn_tokens_that_is_not_there(self):
         issuer = Issuer()

@@ -1,6 +1,8 @@
 """A node that drains takes nothing new and lets run what runs; SIGTERM ends it well, whatever is
 under way."""
 
+import json
+import socket
 import threading
 import unittest
 
@@ -136,6 +138,42 @@ class Ending(unittest.TestCase):
             client.call("ClosePeer", peer=peer)
             watch.until_event("the last end", lambda e: e.peer_closed.peer == peer)
             gateway.wait()
+
+    def test_undrain_does_not_call_off_the_end(self):
+        gateway = self.gateway(600)
+        with Client(gateway.grpc) as client:
+            client.call("Publish", participant="room-1", feed="patient", sdp_offer=offers.PUBLISH)
+            gateway.terminate()
+            until("it drains", lambda: not gateway.ready())
+            with self.assertRaises(Refused) as caught:
+                client.call("Undrain")
+            self.assertEqual(caught.exception.reason, "DRAINING")
+            self.assertFalse(gateway.ready())
+            gateway.stop()
+
+    def test_sigterm_with_streams_of_the_http_port(self):
+        gateway = self.gateway(0)
+        host, _, port = gateway.http.rpartition(":")
+        connect = json.dumps({}).encode()
+        requests = (
+            b"GET /v1/events/media HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"POST /vigil.v1.MediaService/WatchMedia HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/connect+json\r\nContent-Length: %d\r\n\r\n\0%s%s"
+            % (5 + len(connect), len(connect).to_bytes(4, "big"), connect))
+        streams = []
+        for n in range(400):
+            stream = socket.create_connection((host, int(port)), PATIENCE)
+            self.addCleanup(stream.close)
+            stream.sendall(requests[n % 2])
+            streams.append(stream)
+        until("they are there", lambda: gateway.metric("vigil_api_streams") == len(streams))
+        # And some whose request is on its way.
+        for stream in [socket.create_connection((host, int(port)), PATIENCE) for _ in range(100)]:
+            self.addCleanup(stream.close)
+            stream.sendall(requests[0])
+        gateway.stop()
+        for stream in streams:
+            self.assertTrue(stream.recv(1 << 16).startswith(b"HTTP/1.1 200"))
 
     def test_a_second_sigterm_does_not_wait(self):
         gateway = self.gateway(600)

@@ -128,16 +128,21 @@ class Tls(TlsTest):
     def test_files_that_do_not_fit_leave_the_old_ones_in_use(self):
         old = ssl.PEM_cert_to_DER_cert(self.first[0])
         other = self.authority.issue()
-        for what, certificate, key in (("another's key", self.first[0], other[1]),
-                                       ("no certificate", "junk", self.first[1]),
-                                       ("half a certificate", other[0][:300], other[1]),
-                                       ("no key", other[0], "")):
+        # In this order no line is the same as the one before, which would not be logged.
+        for what, certificate, key, wrong in (
+                ("another's key", self.first[0], other[1], "tls.key"),
+                ("no certificate", "junk", self.first[1], "tls.certificate"),
+                ("no key", other[0], "", "tls.key"),
+                ("half a certificate", other[0][:300], other[1], "tls.certificate")):
             with self.subTest(what):
+                # Only what is logged from here on is about this pair.
+                before = len(self.gateway.log)
                 self.authority.install(certificate, key)
                 for _ in range(10):
                     self.assertEqual(self.served(), old)
                     self.client(self.credentials()).call("ListFeeds")
-                self.assertIn("gRPC: certificate not read", self.gateway.log)
+                told = f"gRPC: certificate not read; the old one stands why={wrong}: "
+                until("the log tells it", lambda at=before, t=told: t in self.gateway.log[at:])
         self.authority.install(*other)
         until("what fits is taken",
               lambda: self.served() == ssl.PEM_cert_to_DER_cert(other[0]))

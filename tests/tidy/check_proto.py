@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
+from violation import Violation
 
 Field = descriptor_pb2.FieldDescriptorProto
 
@@ -25,6 +26,8 @@ FOREIGN = ("google/",)
 # Promises are kept for our own packages and for what we declare of others.
 FROZEN = "frozen.txt"
 GUIDE = "README.md"
+# Where they and the protos are.
+FOLDER = "proto"
 # The enum whose values are told to clients by name.
 REASONS = "ErrorReason"
 
@@ -46,20 +49,9 @@ UNIT = re.compile(r"\d|second|pixel|byte|bit|hertz|percent|decibel|metre")
 READING = ("Get", "List", "Watch")
 
 RULES = {"syntax", "package", "package-version", "file-name", "message-name", "field-name",
-         "enum-name", "enum-value", "enum-zero", "service-name", "rpc-name", "rpc-types",
-         "streaming", "comment", "comment-says", "unit", "time-type", "request-id", "page",
-         "watch", "unused-import", "guide", "frozen", "not-frozen"}
-
-
-@dataclass(frozen=True)
-class Violation:
-    path: str
-    line: int
-    rule: str
-    message: str
-
-    def __str__(self):
-        return f"proto/{self.path}:{self.line}: [{self.rule}] {self.message}"
+         "json-name", "enum-name", "enum-value", "enum-zero", "enum-alias", "service-name",
+         "rpc-name", "rpc-types", "streaming", "comment", "comment-says", "unit", "time-type",
+         "request-id", "page", "watch", "unused-import", "guide", "frozen", "not-frozen"}
 
 
 class Proto:
@@ -79,7 +71,7 @@ class Proto:
     def report(self, path, rule, message):
         at = self.locations.get(tuple(path))
         line = at.span[0] + 1 if at else 1
-        self.violations.append(Violation(self.file.name, line, rule, message))
+        self.violations.append(Violation(f"{FOLDER}/{self.file.name}", line, rule, message))
 
     def want_name(self, path, rule, pattern, name):
         if not pattern.fullmatch(name):
@@ -193,7 +185,14 @@ def check_field(proto, message, field, at):
         proto.report(at, "comment-says", f"{name}: a number's comment says what is counted")
     if field.type in REALS and comment and not UNIT.search(comment.lower()):
         proto.report(at, "unit", f"{name}: the comment names no unit and no bounds")
+    # Clients rely on it, too, and frozen.txt has only the name that it is made from.
+    if field.json_name != json_name_of(field.name):
+        proto.report(at, "json-name", f"{name} has a JSON name of its own: {field.json_name}")
     check_time(proto, name, field, at)
+
+
+def json_name_of(name):
+    return re.sub(r"_([a-z0-9])", lambda letter: letter[1].upper(), name)
 
 
 def check_time(proto, name, field, at):
@@ -218,6 +217,9 @@ def check_enum(proto, here):
         proto.want_comment(at, value.name)
         if not UPPER_SNAKE.fullmatch(value.name) or not value.name.startswith(prefix):
             proto.report(at, "enum-value", f"{value.name} does not begin with {prefix}")
+    # Two names of a number are one line of frozen.txt: the other could come and go unseen.
+    if here.enum.options.allow_alias:
+        proto.report(here.at, "enum-alias", f"{name} lets a number have two names")
     zero = here.enum.value[0]
     if zero.number != 0 or zero.name != prefix + "UNSPECIFIED":
         proto.report((*here.at, 2, 0), "enum-zero", f"0 must be {prefix}UNSPECIFIED")
@@ -297,7 +299,7 @@ def check_guide(protos, path):
         for enum in proto.file.enum_type:
             if enum.name == REASONS:
                 wanted |= {v.name[len("ERROR_REASON_"):] for v in enum.value if v.number}
-    return [Violation(GUIDE, 1, "guide", f"{name} is not in the guide")
+    return [Violation(f"{FOLDER}/{GUIDE}", 1, "guide", f"{name} is not in the guide")
             for name in sorted(wanted) if f"`{name}`" not in text]
 
 
@@ -356,16 +358,16 @@ def read_frozen(path):
 
 
 def check_promises(now, frozen):
+    path = f"{FOLDER}/{FROZEN}"
     violations = []
     for key, (rest, line) in frozen.items():
         if key not in now:
-            violations.append(Violation(FROZEN, line, "frozen", f"{key} {rest}: is gone; clients "
+            violations.append(Violation(path, line, "frozen", f"{key} {rest}: is gone; clients "
                                         "of the version before still use it"))
         elif now[key] != rest:
-            violations.append(Violation(FROZEN, line, "frozen",
-                                        f"{key}: was {rest}, is {now[key]}"))
+            violations.append(Violation(path, line, "frozen", f"{key}: was {rest}, is {now[key]}"))
     for key in sorted(now.keys() - frozen.keys()):
-        violations.append(Violation(FROZEN, 1, "not-frozen", f"{key} {now[key]}: is new; "
+        violations.append(Violation(path, 1, "not-frozen", f"{key} {now[key]}: is new; "
                                     "add it by check_proto.py --freeze"))
     return violations
 
@@ -422,12 +424,12 @@ def check_rules(protos):
         check_messages(proto, pairs)
         check_services(proto, uses)
     found = {violation for proto in protos for violation in proto.violations}
-    return sorted(found, key=lambda v: (v.path, v.line, v.rule, v.message))
+    return sorted(found)
 
 
 def check(root):
     """All violations below root/proto, and how many files there are."""
-    folder = Path(root) / "proto"
+    folder = Path(root) / FOLDER
     protos = read_protos(folder)
     frozen = read_frozen(folder / FROZEN)
     guide = check_guide(protos, folder / GUIDE)
@@ -440,7 +442,7 @@ def main():
     parser.add_argument("root", nargs="?", default=Path(__file__).resolve().parents[2], type=Path)
     arguments = parser.parse_args()
     if arguments.freeze:
-        folder = arguments.root / "proto"
+        folder = arguments.root / FOLDER
         refused = freeze(promises(read_protos(folder)), folder / FROZEN)
         if refused:
             print(*refused, sep="\n")

@@ -126,6 +126,10 @@ BAD = {
     "message-name": [{PATH: HEAD + "// A thing.\nmessage a_thing {}\n"}],
     "field-name": [field("  // What it weighs, as text.\n  string theWeight = 9;"),
                    swap("oneof look", "oneof theLook")],
+    "json-name": [field('  // As text.\n  string the_weight = 9 [json_name = "w"];'),
+                  field('  // What it weighs.\n  string weight_2 = 9 [json_name = "weight_2"];')],
+    "enum-alias": [swap("  // Not small.\n", "  option allow_alias = true;\n"
+                        "  // Not small either.\n  SIZE_BIG = 1;\n  // Not small.\n")],
     "enum-name": [{PATH: HEAD + "// Sizes.\nenum size {\n  // Not said.\n"
                                 "  SIZE_UNSPECIFIED = 0;\n}\n"}],
     "enum-value": [swap("SIZE_LARGE", "LARGE"), swap("SIZE_LARGE", "SIZE_large")],
@@ -181,6 +185,8 @@ GOOD = {
         "  // Whether it would fit.\n  rpc TestThing(TestThingRequest) returns "
         "(TestThingResponse) {\n    option idempotency_level = NO_SIDE_EFFECTS;\n  }",
         PAIR.format("TestThing", "", "")),
+    "a name in JSON that is said again": field(
+        '  // What it weighs.\n  string the_weight_2 = 9 [json_name = "theWeight2"];'),
     "a foreign package has no version": {
         "google/rpc/x.proto": HEAD.replace("vigil.v1", "google.rpc")},
     "an import of our own": {
@@ -236,7 +242,7 @@ class Rules(unittest.TestCase):
     def test_a_violation_names_file_and_line(self):
         line = CLEAN[:CLEAN.index("  string name = 1")].count("\n") + 1
         [found] = violations(swap("// What it is called.", ""))
-        self.assertEqual((found.path, found.line), (PATH, line))
+        self.assertEqual((found.path, found.line), (f"proto/{PATH}", line))
 
     def test_what_protoc_refuses_is_no_pass(self):
         with self.assertRaises(subprocess.CalledProcessError), tree({PATH: "syntax"}) as root:

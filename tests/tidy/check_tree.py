@@ -9,10 +9,10 @@ import ast
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from source_text import Function, Lines, cpp_functions, js_functions, strip_cpp, strip_js
+from violation import Violation
 
 # What each folder of gateway/ may include of the others. "sfu/command.h" allows one header only.
 ARROWS = {
@@ -92,17 +92,6 @@ TEXT = CPP | SCRIPT | {".py", ".sh", ".md", ".txt", ".cmake", ".json", ".html", 
 CODE = CPP | SCRIPT | {".py", ".sh", ".css", ".html", ".cmake"}
 HASH_CONTAINER = (r"(?:absl::|std::)?"
                   r"(?:(?:flat|node)_hash_(?:map|set)|unordered_(?:multi)?(?:map|set))")
-
-
-@dataclass(frozen=True)
-class Violation:
-    path: str
-    line: int
-    rule: str
-    message: str
-
-    def __str__(self):
-        return f"{self.path}:{self.line}: [{self.rule}] {self.message}"
 
 
 class Source:
@@ -471,7 +460,7 @@ def check(root):
             rule(source, sources)
     check_document(root, sources)
     found = {v for source in sources.values() for v in source.violations}
-    return sorted(found, key=lambda v: (v.path, v.line, v.rule)), len(sources)
+    return sorted(found), len(sources)
 
 
 def main():

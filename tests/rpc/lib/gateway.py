@@ -100,6 +100,11 @@ class Gateway:
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")
 
+    def peak_bytes(self):
+        """The most that it ever held."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE).group(1)) * 1024
+
     def terminate(self):
         """SIGTERM, without waiting for the end."""
         self._process.send_signal(signal.SIGTERM)

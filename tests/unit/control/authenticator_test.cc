@@ -42,6 +42,7 @@ struct KeyPair {
 struct TokenOptions {
   std::string kid = "k1";
   jwt_alg_t alg = JWT_ALG_ES256;
+  bool crit = false;
   std::string claims = R"({"sub":"dr-1","aud":"vigil","jti":"t1","exp":1800000100,
     "vigil":{"sites":["north"],"roles":["participant","viewer"],
              "publish":["dr-1/*"],"subscribe":["room-1/patient","*/injector"]}})";
@@ -53,6 +54,7 @@ std::string Sign(const std::string& key, const TokenOptions& options) {
   const std::unique_ptr<jwt_t, void (*)(jwt_t*)> token(raw, jwt_free);
   jwt_add_grants_json(token.get(), options.claims.c_str());
   jwt_add_header(token.get(), "kid", options.kid.c_str());
+  if (options.crit) jwt_add_headers_json(token.get(), R"({"crit":["b64"],"b64":false})");
   if (options.alg == JWT_ALG_NONE) {
     jwt_set_alg(token.get(), JWT_ALG_NONE, nullptr, 0);
   } else {
@@ -113,6 +115,10 @@ TEST_F(AuthenticatorTest, WhatIsNotSignedByAKnownKeyIsRefused) {
   EXPECT_EQ(Refusal(changed), v1::ERROR_REASON_TOKEN_INVALID);
 }
 
+TEST_F(AuthenticatorTest, AnExtensionThatIsCriticalIsNotUnderstood) {
+  EXPECT_EQ(Refusal(Token({.crit = true})), v1::ERROR_REASON_TOKEN_INVALID);
+}
+
 TEST_F(AuthenticatorTest, OtherAlgorithmsAreRefusedThoughTheKeyFits) {
   EXPECT_EQ(Refusal(Token({.alg = JWT_ALG_NONE})), v1::ERROR_REASON_TOKEN_INVALID);
   // The public key as the secret of an HMAC: what everybody has.
@@ -129,9 +135,18 @@ TEST_F(AuthenticatorTest, ClaimsThatAreMissingOrWrongAreRefused) {
         std::pair(R"("sites":["north"])", R"("sites":"north")"),
         std::pair(R"("sites":["north"])", R"("sites":["North Side"])"),
         std::pair(R"("publish":["dr-1/*"])", R"("publish":["dr-1"])"),
-        std::pair(R"("exp":1800000100)", R"("exp":1800000100,"nbf":1800000090)")}) {
+        std::pair(R"("exp":1800000100)", R"("exp":1800000100,"nbf":1800000090)"),
+        // No time that a clock here will ever show.
+        std::pair(R"("exp":1800000100)", R"("exp":9223372036854775807)"),
+        std::pair(R"("exp":1800000100)", R"("exp":-1)"),
+        std::pair(R"("exp":1800000100)", R"("exp":1800000100,"nbf":-9223372036854775808)"),
+        // What would be a comment, or two lines, in the list of withdrawn tokens.
+        std::pair(R"("jti":"t1")", R"("jti":"#t1")"), std::pair(R"("jti":"t1")", R"("jti":"t 1")"),
+        std::pair(R"("jti":"t1")", R"("jti":"t\n1")")}) {
     EXPECT_EQ(Refusal(Token(With(from, to))), v1::ERROR_REASON_TOKEN_INVALID) << to;
   }
+  EXPECT_TRUE(authenticator_.Authenticate(Token(With("1800000100", "1800000100.5")), kNow).ok())
+      << "a NumericDate may have a fraction (RFC 7519, 2)";
   EXPECT_TRUE(
       authenticator_.Authenticate(Token(With(R"("aud":"vigil")", R"("aud":["x","vigil"])")), kNow)
           .ok());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/control/api_error.h"
 #include "gateway/edge/local_edge.h"
 #include "gateway/io/clock.h"
 #include "gateway/io/poller.h"
@@ -151,6 +152,7 @@ TEST_F(MediaControlTest, AFullQueueRefusesWhatIsNewAndLosesNothingThatIsThere) {
   Play(1, {{kSite, kRoom}}, created);
   ASSERT_EQ(created.size(), 1u);
   EXPECT_EQ(created[0].status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(created[0].status()), v1::ERROR_REASON_WORKER_BUSY);
   created.clear();
 
   node_->Start();

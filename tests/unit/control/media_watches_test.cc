@@ -152,5 +152,36 @@ TEST_F(MediaWatchesTest, AnEndedWatchIsForgotten) {
   EXPECT_EQ(wakes_, 0);
 }
 
+TEST_F(MediaWatchesTest, SnapshotsThatNobodyReadsAreFew) {
+  std::vector<std::unique_ptr<MessageSource>> unread;
+  Change("south", "a/b");
+  for (size_t i = 0; i < MediaWatches::kMaxUnread; ++i) {
+    Change("north", "a/b");
+    unread.push_back(Watch(north_));
+    unread.push_back(Watch(north_));  // Shares the last one.
+  }
+  Change("north", "a/b");
+  const auto open = [this](const Caller& caller) {
+    return watches_.Open({.caller = std::make_shared<Caller>(caller), .now = now_}, {}, [] {});
+  };
+  EXPECT_EQ(ReasonOf(open(north_).status()), v1::ERROR_REASON_QUOTA_EXCEEDED);
+  EXPECT_TRUE(open(everywhere_).ok()) << "others are not concerned";
+  // One that is read makes room.
+  Pull(*unread[0]);
+  Pull(*unread[1]);
+  EXPECT_TRUE(open(north_).ok());
+}
+
+TEST_F(MediaWatchesTest, AWatchOfEverySiteGoesOnThoughASiteWasOnlyLookedAt) {
+  Change("north", "a/b");
+  const auto watch = Watch(everywhere_);
+  Pull(*watch);
+  Watch({.subject = "wall", .sites = {"quiet"}, .roles = {Role::kViewer}});
+  Change("south", "c/d");
+  const std::string token = Pull(*watch).resume_token();
+  Change("south", "e/f");
+  EXPECT_EQ(Pull(*Watch(everywhere_, token)).event().feed_ended().feed(), "e/f");
+}
+
 }  // namespace
 }  // namespace vigil::control

@@ -85,6 +85,18 @@ TEST_F(RequestMemoryTest, ItsSizeIsBoundedAndTheOldestGoFirst) {
   EXPECT_EQ(Begin({"tech-1", "Publish", "0"}, kDigest, At(100)), Claim::kFirst);
 }
 
+TEST_F(RequestMemoryTest, WhoMakesManyCallsForgetsItsOwn) {
+  EXPECT_EQ(Begin(kKey, kDigest, At(0)), Claim::kFirst);
+  memory_.Finish(kKey, "done", At(0));
+  for (int i = 0; i < 100; ++i) {
+    const RequestMemory::Key key{"greedy", "Publish", std::to_string(i)};
+    EXPECT_EQ(Begin(key, kDigest, At(1 + i)), Claim::kFirst);
+    memory_.Finish(key, std::string(1024 * 1024, 'x'), At(1 + i));
+  }
+  EXPECT_GT(memory_.forgotten_early(), 30u);
+  EXPECT_EQ(Begin(kKey, kDigest, At(101)), Claim::kAnswered);
+}
+
 TEST_F(RequestMemoryTest, ASuccessorKnowsWhatWasAnswered) {
   EXPECT_EQ(Begin(kKey, kDigest, At(10)), Claim::kFirst);
   memory_.Finish(kKey, "done", At(10));

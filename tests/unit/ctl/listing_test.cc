@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gateway/ctl/watch.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -51,11 +52,24 @@ TEST(ListingTest, StatsTellStreamsAndDrops) {
     outbound { slot { index: 0 kind: MEDIA_KIND_AUDIO feed: "dr-1/voice" }
                blocked: "waiting_for_keyframe" })");
   const std::string text = StatsText({peer}, kNow);
-  EXPECT_THAT(text, HasSubstr("room-1       aa    in layer 1  picture  VP8"));
+  EXPECT_THAT(text, HasSubstr("default  room-1       aa    in layer 1  picture  VP8"));
   EXPECT_THAT(text, HasSubstr("900     2  1.5 ms  12 ms  2.0 s\n"));
   EXPECT_THAT(text, HasSubstr("dr-1/voice (waiting_for_keyframe)"));
   EXPECT_THAT(text, HasSubstr("never\n"));
-  EXPECT_THAT(text, HasSubstr("room-1 aa: 3 dropped, the last 7.0 s ago: srtp_replay\n"));
+  EXPECT_THAT(text, HasSubstr("default room-1 aa: 3 dropped, the last 7.0 s ago: srtp_replay\n"));
+}
+
+TEST(ListingTest, StatsOfTwoSitesAreToldApart) {
+  const auto stats = [](const std::string& site) {
+    return Canned<v1::PeerStats>("site: \"" + site + R"(" participant: "room-1" peer: "aa"
+      dropped: 1 last_drop_reason: "srtp_auth" last_drop_time @-7
+      inbound { kind: MEDIA_KIND_AUDIO })");
+  };
+  const std::string text = StatsText({stats("north"), stats("south")}, kNow);
+  for (const char* site : {"north", "south"}) {
+    EXPECT_THAT(text, HasSubstr(absl::StrCat("\n", site, "  room-1       aa    in ")));
+    EXPECT_THAT(text, HasSubstr(absl::StrCat("\n", site, " room-1 aa: 1 dropped")));
+  }
 }
 
 TEST(ListingTest, QuantilesAreTheEdgesOfTheirBuckets) {

@@ -66,7 +66,7 @@ TEST_F(WhyTest, ARoomThatIsNotConnectedAtAll) {
 }
 
 TEST_F(WhyTest, WhoWaitsForARoomThatIsNotConnected) {
-  AddPeer(With(kDoctor, "last_sent_time @-0 flow_time @-90", ""));
+  AddPeer(With(kDoctor, "last_sent_time @-0 flow_time @-90", R"(blocked: "not_published")"));
   EXPECT_THAT(Why(view_).lines[3],
               HasSubstr("dr-1 does NOT get the picture of room-1/patient: the slot waits: nobody "
                         "publishes it."));
@@ -133,6 +133,28 @@ TEST_F(WhyTest, TheLastDropOfTheRoom) {
   EXPECT_EQ(Why(view_).lines[2],
             "dropped   srtp_auth 5.0 s ago (a packet that is not authentic: wrong key or damaged); "
             "12 in all.");
+}
+
+TEST_F(WhyTest, AHarmlessDropIsSaidToBeAndHidesNoOther) {
+  AddPeer(std::string(kRoom) +
+          R"( dropped: 12 last_drop_reason: "padding_only" last_drop_time @-1)");
+  AddFeed(kFeed);
+  EXPECT_EQ(Why(view_).lines[2],
+            "dropped   padding_only 1.0 s ago (a probe of the sender's bandwidth estimate: "
+            "harmless); 12 in all, of which others may not be: `vigilctl node` counts the reasons "
+            "of all connections.");
+  AddPeer(With(kRoom, R"("aa")", R"("ab")") +
+          R"( dropped: 1 last_drop_reason: "srtp_auth" last_drop_time @-70)");
+  EXPECT_EQ(Why(view_).lines[2],
+            "dropped   srtp_auth 1 m 10 s ago (a packet that is not authentic: wrong key or "
+            "damaged); 13 in all.");
+}
+
+TEST_F(WhyTest, OneHarmlessDropHidesNothing) {
+  AddPeer(std::string(kRoom) + R"( dropped: 1 last_drop_reason: "duplicate" last_drop_time @-1)");
+  AddFeed(kFeed);
+  EXPECT_EQ(Why(view_).lines[2],
+            "dropped   duplicate 1.0 s ago (it came twice: harmless); 1 in all.");
 }
 
 TEST_F(WhyTest, TalkbackIsWhatTheRoomReceives) {
