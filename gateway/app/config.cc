@@ -36,8 +36,8 @@ struct Key {
 
 // Scheme, host and port, as a browser names whom a page comes from (RFC 6454, 6.1).
 bool IsOrigin(absl::string_view text) {
-  if (!absl::ConsumePrefix(&text, "https://") && !absl::ConsumePrefix(&text, "http://"))
-    return false;
+  const bool web = absl::ConsumePrefix(&text, "https://") || absl::ConsumePrefix(&text, "http://");
+  if (!web) return false;
   return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
   });

@@ -148,14 +148,15 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Config& c
                                                                  io::Poller& poller,
                                                                  boost::asio::io_context& context) {
   control::Authenticator authenticator = control::Authenticator::WithoutLogin();
+  TokenFiles files(config.auth.keys_dir, config.auth.revoked_file);
   if (config.auth.mode == "jwt") {
-    TokenFiles files(config.auth.keys_dir, config.auth.revoked_file);
     absl::StatusOr<control::TokenKeys> keys = files.Read();
     if (!keys.ok()) return keys.status();
     authenticator = control::Authenticator(config.auth.audience, *std::move(keys));
   }
   auto plane =
       std::make_unique<ControlPlane>(config, node, poller, context, std::move(authenticator));
+  plane->token_files_ = std::move(files);  // They have been read just now.
   const absl::Status open = plane->OpenHttp();
   if (!open.ok()) return open;
   plane->WatchPoller();

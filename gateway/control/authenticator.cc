@@ -167,10 +167,9 @@ absl::StatusOr<std::shared_ptr<const Caller>> CallerOf(const json& claims,
 }  // namespace
 
 std::string BearerOf(std::string_view authorization) {
-  constexpr std::string_view kScheme = "Bearer ";
+  constexpr absl::string_view kScheme = "Bearer ";
   const absl::string_view value(authorization.data(), authorization.size());
-  if (!absl::StartsWithIgnoreCase(value, absl::string_view(kScheme.data(), kScheme.size())))
-    return "";
+  if (!absl::StartsWithIgnoreCase(value, kScheme)) return "";
   return std::string(absl::StripLeadingAsciiWhitespace(value.substr(kScheme.size())));
 }
 

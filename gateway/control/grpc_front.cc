@@ -3,16 +3,15 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 #include <list>
 #include <map>
 #include <optional>
+#include <span>
 #include <thread>
 #include <type_traits>
 #include <utility>
 
 #include "boost/asio/buffer.hpp"
-#include "boost/asio/executor_work_guard.hpp"
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/ip/tcp.hpp"
 #include "boost/asio/local/connect_pair.hpp"
@@ -193,6 +192,7 @@ class Connection final : public AnyConnection,
   // gRPC has said all: the client reads it before the connection is closed.
   void SayGoodbye() {
     if (!client_.lowest_layer().is_open()) return;
+    greeted_ = true;  // What still comes must not call off the end.
     EndIn(kGoodbyeTimeout);
     if constexpr (kTls) {
       client_.async_shutdown([self = this->shared_from_this()](const Error&) { self->Cut(); });

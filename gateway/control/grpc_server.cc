@@ -37,8 +37,7 @@ constexpr int kStreamsPerConnection = 1'200;
 constexpr TimeDelta kWriteTimeout = TimeDelta::Seconds(20);
 // Calls and streams that are under way at a time, of all connections: the streams that the API
 // takes, and as many calls as the control thread answers in a moment. Beyond, a call is refused
-// where it came in. A client that resets its calls as soon as it has made them (CVE-2023-44487) is
-// within its streams, and would fill the control thread's queue.
+// where it came in: the front bounds what one address may have, this is for all of them together.
 constexpr size_t kCallsUnderWay = 6'000;
 
 // gRPC writes lines of its own to stderr, beside our log, of what clients do and of what its calls

@@ -97,9 +97,9 @@ struct Shared {
   std::map<std::string, Address> by_address;
   Waiting waiting;
   std::set<AnyConnection*> all;
+  bool closing = false;
 
   Timestamp Now() const { return options.now ? options.now() : Timestamp(); }
-  bool closing = false;
 };
 
 // One client connection. Keeps itself alive while an operation is under way.
@@ -190,7 +190,7 @@ class Connection final : public AnyConnection,
       StopWaiting();
       return Write(TextResponse(501, "chunked, or nothing"), false);
     }
-    if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return ReadBody();
+    if (!beast::iequals(head[http::field::expect], "100-continue")) return ReadBody();
     asio::async_write(stream_, asio::buffer(kContinue),
                       [self = this->shared_from_this()](beast::error_code failed, size_t) {
                         if (failed) return self->Shut();
@@ -208,14 +208,11 @@ class Connection final : public AnyConnection,
   void OnRead(beast::error_code error) {
     StopWaiting();
     if (error == http::error::body_limit) {
-      return Write(
-          {.status = 413,
-           .content_type = "text/plain",
-           .body = absl::StrCat("the body is longer than ", shared_->options.max_body, " bytes\n")},
-          false);
+      return Write(TextResponse(413, absl::StrCat("the body is longer than ",
+                                                  shared_->options.max_body, " bytes")),
+                   false);
     }
     if (error == http::error::header_limit) return Write({.status = 431}, false);
-    if (error == http::error::buffer_overflow) return Write({.status = 400}, false);
     // What is no HTTP is told so; whoever is gone or late is not told anything.
     if (error && error.category() == http::make_error_code(http::error::end_of_stream).category() &&
         error != http::error::end_of_stream && error != http::error::partial_message) {
@@ -230,9 +227,7 @@ class Connection final : public AnyConnection,
       return Write(TextResponse(400, "one Host"), false);
     }
     std::optional<HttpRequest> request = ReadHttp(message);
-    if (!request) {
-      return Write(TextResponse(400, "not a path"), false);
-    }
+    if (!request) return Write(TextResponse(400, "not a path"), false);
     request->client_ip = address_;
     lowest().expires_never();
     Handle(*request, keep_alive);

@@ -61,6 +61,16 @@ class Families {
   Families& Add(const BothWays& count) {
     return Add(count.in, {{"direction", "in"}}).Add(count.out, {{"direction", "out"}});
   }
+  // Of both kinds, in both directions.
+  template <typename T>
+  Families& Add(const Snapshot& now, T Flow::*figure) {
+    for (const auto& [kind, of] :
+         {std::pair("audio", &now.audio), std::pair("video", &now.video)}) {
+      Add(of->in.*figure, {{"direction", "in"}, {"kind", kind}});
+      Add(of->out.*figure, {{"direction", "out"}, {"kind", kind}});
+    }
+    return *this;
+  }
 
  private:
   Families& Begin(const char* name, const char* help, MetricType type) {
@@ -81,9 +91,6 @@ class Families {
 };
 
 Labels KindLabel(const char* kind) { return {{"kind", kind}}; }
-Labels FlowLabels(const char* kind, const char* direction) {
-  return {{"direction", direction}, {"kind", kind}};
-}
 
 void AddLatency(const Snapshot& now, Families& out) {
   out.Histogram("vigil_forward_latency_seconds",
@@ -100,10 +107,7 @@ void AddLatency(const Snapshot& now, Families& out) {
          "vigil_rtp_jitter_seconds",
          "Interarrival jitter (RFC 3550) at each report: ours of what comes in, the clients' "
          "of what goes out.")
-      .Add(now.audio.in.jitter, FlowLabels("audio", "in"))
-      .Add(now.audio.out.jitter, FlowLabels("audio", "out"))
-      .Add(now.video.in.jitter, FlowLabels("video", "in"))
-      .Add(now.video.out.jitter, FlowLabels("video", "out"));
+      .Add(now, &Flow::jitter);
   out.Histogram("vigil_keyframe_wait_seconds",
                 "From the assignment of a picture to a slot to its first packet.")
       .Add(now.keyframe_wait);
@@ -113,17 +117,11 @@ void AddLatency(const Snapshot& now, Families& out) {
 void AddMedia(const Snapshot& now, Families& out) {
   out.Counter("vigil_packets_total",
               "RTP packets: in, each once however it came; out, without retransmissions.")
-      .Add(now.audio.in.packets, FlowLabels("audio", "in"))
-      .Add(now.audio.out.packets, FlowLabels("audio", "out"))
-      .Add(now.video.in.packets, FlowLabels("video", "in"))
-      .Add(now.video.out.packets, FlowLabels("video", "out"));
+      .Add(now, &Flow::packets);
   out.Counter("vigil_bytes_total",
               "Bytes of these packets, from the RTP header to the payload's "
               "end.")
-      .Add(now.audio.in.bytes, FlowLabels("audio", "in"))
-      .Add(now.audio.out.bytes, FlowLabels("audio", "out"))
-      .Add(now.video.in.bytes, FlowLabels("video", "in"))
-      .Add(now.video.out.bytes, FlowLabels("video", "out"));
+      .Add(now, &Flow::bytes);
   out.Counter("vigil_packets_dropped_total",
               "Datagrams, packets and copies of packets that were "
               "dropped, by reason.");

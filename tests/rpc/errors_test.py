@@ -6,7 +6,7 @@ import uuid
 
 import grpc
 from lib import offers
-from lib.api import Client, Refused, common_pb2, media_pb2, request_id
+from lib.api import Client, Refused, common_pb2, is_served, media_pb2, request_id
 from lib.gateway import Gateway
 from lib.site_program import page_token
 from lib.tokens import Issuer, grants
@@ -421,7 +421,7 @@ class Limits(ErrorsTest):
         self.check_error(error, "RATE_LIMITED")
         self.assertGreaterEqual(error.retry_seconds, 1)
         self.controller().call("ListFeeds")
-        until("it may call again", lambda: self._calls(client))
+        until("it may call again", lambda: is_served(client))
 
     def test_guesses_of_one_address(self):
         stranger = self.client("a.b.c")
@@ -438,14 +438,6 @@ class Limits(ErrorsTest):
                 if reason in (None, error.reason):
                     return error
         return self.fail("it was never refused")
-
-    @staticmethod
-    def _calls(client):
-        try:
-            client.call("ListFeeds")
-            return True
-        except Refused:
-            return False
 
 
 if __name__ == "__main__":

@@ -96,6 +96,22 @@ class Hostile(unittest.TestCase):
             client.close()
         self.client.call("ListFeeds")
 
+    def test_who_talks_on_after_goodbye_is_cut(self):
+        client = http2.connect(self.gateway.grpc, greeting=False)
+        self.addCleanup(client.close)
+        client.sendall(b"no preface")
+        client.settimeout(PATIENCE)
+        while client.recv(1 << 16):
+            pass
+
+        def is_cut():
+            try:
+                client.sendall(bytes(100))
+                return False
+            except OSError:
+                return True
+        until("it is cut", is_cut)
+
     def test_a_watch_that_is_not_read_ends(self):
         # More than fits on the way, so that the gateway waits for the client.
         for n in range(60):

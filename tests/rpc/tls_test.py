@@ -7,7 +7,7 @@ import unittest
 
 import grpc
 from lib import health, offers
-from lib.api import Client, Refused, media_pb2
+from lib.api import Client, Refused, is_served, media_pb2
 from lib.certificates import Authority
 from lib.gateway import Gateway
 from lib.until import PATIENCE, until
@@ -190,18 +190,10 @@ class MutualTls(TlsTest):
         replacement.write_text(text)
         replacement.replace(self.clients.ca)
         client = self.client(self.credentials(pair=new.issue("service-2")))
-        until("the new authority is taken", lambda: self._calls(client))
+        until("the new authority is taken", lambda: is_served(client))
         self.unreachable(self.credentials(pair=old))
         running.call("Subscribe", participant="dr-1", sdp_offer=offers.PLAY)
         watch.until_event("the stream goes on", lambda e: e.HasField("peer_opened"))
-
-    @staticmethod
-    def _calls(client):
-        try:
-            client.call("ListFeeds")
-            return True
-        except Refused:
-            return False
 
 
 if __name__ == "__main__":

@@ -75,6 +75,15 @@ class Refused(Exception):
         super().__init__(f"{self.code}: {self.reason}: {self.message} {self.metadata}")
 
 
+def is_served(client):
+    """Whether a call of this client is answered."""
+    try:
+        client.call("ListFeeds")
+        return True
+    except Refused:
+        return False
+
+
 class Client:
     """A channel with a token. `credentials`: None for plain text; `options`: of the channel."""
 
