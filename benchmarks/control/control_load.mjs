@@ -24,8 +24,11 @@ const UNLIMITED = {VIGIL_LIMITS_CALLS_PER_SECOND: '1000000', VIGIL_LIMITS_CALLS_
 const PROCESSORS = os.availableParallelism();
 if (PROCESSORS < 2) throw new Error('one processor for the clients and one for the gateway needed');
 
-// In front of a client's command line.
+// In front of a client's command line. Callers share that processor with the rooms, which must send
+// in time: a sender that is late sends all that is due at once, and its last packet waits for the
+// first ones.
 const ON_CLIENTS = ['taskset', '--cpu-list', '0'];
+const CALLER = ['nice', '-n', '10', ...ON_CLIENTS];
 
 async function startGateway(env) {
   const gateway = await Gateway.start({workers: 1, env});
@@ -58,9 +61,9 @@ function atMost({edges}, counts, share) {
 }
 
 async function bench(gateway, ...args) {
-  const [taskset, ...options] = ON_CLIENTS;
+  const [program, ...options] = CALLER;
   const child = spawn(
-      taskset, [...options, process.env.VIGIL_CONTROL_BENCH, ...args, '--server', gateway.grpc],
+      program, [...options, process.env.VIGIL_CONTROL_BENCH, ...args, '--server', gateway.grpc],
       {stdio: ['ignore', 'inherit', 'inherit']});
   const [code] = await once(child, 'exit');
   if (code !== 0) throw new Error(`the client ended with ${code}`);

@@ -25,6 +25,10 @@ constexpr std::chrono::seconds kTick{1};
 // How long calls that are under way may take to end when the process does.
 constexpr std::chrono::seconds kCallGrace{2};
 
+// Callers that make as many calls as they may, behind one address: more than those, and calls that
+// are refused anyway, wait before they cost anything.
+constexpr double kCallersOfAddress = 4;
+
 // Between two readings of both clocks lie some nanoseconds, other ones each time. What happened
 // once is to have one time, whoever asks and when: so the last reading stands until the wall clock
 // has really been set, which shows as more than this.
@@ -190,13 +194,18 @@ absl::Status ControlPlane::OpenHttp() {
 absl::Status ControlPlane::OpenGrpc() {
   control::TlsFiles tls = TlsOf(config_);
   tls.client_ca = config_.tls.client_ca;
-  auto grpc = control::GrpcServer::Open(
-      {.address = config_.grpc.address,
-       .port = config_.grpc.port,
-       .tls = tls,
-       .on_unusable = LogUnusable,
-       .reflection = config_.grpc.reflection},
-      api_, [this](std::function<void()> what) { boost::asio::post(context_, std::move(what)); });
+  control::GrpcServerOptions options{.address = config_.grpc.address,
+                                     .port = config_.grpc.port,
+                                     .tls = tls,
+                                     .on_unusable = LogUnusable,
+                                     .reflection = config_.grpc.reflection};
+  options.calls_per_second =
+      std::max(options.calls_per_second, kCallersOfAddress * config_.limits.calls_per_second);
+  options.calls_at_once =
+      std::max(options.calls_at_once, kCallersOfAddress * config_.limits.calls_at_once);
+  auto grpc = control::GrpcServer::Open(options, api_, [this](std::function<void()> what) {
+    boost::asio::post(context_, std::move(what));
+  });
   if (!grpc.ok()) return OpenError("grpc", grpc.status());
   grpc_ = *std::move(grpc);
   grpc_->SetServing(true);

@@ -11,7 +11,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,11 +20,11 @@
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/ip/address.hpp"
 #include "boost/asio/signal_set.hpp"
-#include "boost/asio/steady_timer.hpp"
 #include "gateway/app/config.h"
 #include "gateway/app/control_plane.h"
 #include "gateway/app/log.h"
 #include "gateway/app/metrics_server.h"
+#include "gateway/app/shutdown.h"
 #include "gateway/edge/local_edge.h"
 #include "gateway/io/clock.h"
 #include "gateway/io/poller.h"
@@ -41,9 +40,6 @@ namespace {
 // what media leaves over, also on a machine with few cores. Higher starves calls beside a busy
 // neighbour, lower lets them add to the packets' dwell.
 constexpr int kControlNice = 10;
-
-// How long the servers may take to end. More than calls are given to end by themselves.
-constexpr std::chrono::seconds kCloseTimeout{10};
 
 // HTTP, gRPC and ICE-TCP at their bounds together.
 constexpr rlim_t kDescriptors = 32'768;
@@ -122,56 +118,6 @@ absl::Status CheckLogin(const Config& config) {
   return absl::OkStatus();
 }
 
-// Waits for connections to end, then ends the servers, then `context`. A second signal does not
-// wait.
-class Shutdown {
- public:
-  Shutdown(boost::asio::io_context& context, ControlPlane& plane, uint32_t drain_seconds)
-      : context_(context), plane_(plane), seconds_(drain_seconds), timer_(context) {}
-  ~Shutdown() {
-    if (closer_.joinable()) closer_.join();
-  }
-
-  void OnSignal() {
-    if (draining_) seconds_ = 0;
-    draining_ = true;
-    LogInfo("draining", {{"seconds", absl::StrCat(seconds_)}});
-    plane_.SetTerminating();
-    Wait();
-  }
-
- private:
-  void Wait() {
-    if (closer_.joinable()) return;
-    if (seconds_ == 0 || plane_.media().directory().peers().empty()) return Close();
-    --seconds_;
-    timer_.expires_after(std::chrono::seconds(1));
-    timer_.async_wait([this](const boost::system::error_code& error) {
-      if (!error) Wait();
-    });
-  }
-  void Close() {
-    // gRPC waits without end for calls that its clients have reset by the ten thousand.
-    timer_.expires_after(kCloseTimeout);
-    timer_.async_wait([](const boost::system::error_code& error) {
-      if (error) return;
-      LogError("the API's port does not end: left as it is");
-      std::_Exit(0);
-    });
-    closer_ = std::thread([this] {
-      plane_.CloseServers();
-      context_.stop();
-    });
-  }
-
-  boost::asio::io_context& context_;
-  ControlPlane& plane_;
-  uint32_t seconds_;
-  bool draining_ = false;
-  boost::asio::steady_timer timer_;
-  std::thread closer_;
-};
-
 void PrintReady(const Config& config, const ControlPlane& plane, const worker::Node& node,
                 const MetricsServer& metrics) {
   std::printf("ready http=%s grpc=%s media=%s metrics=%s\n",
@@ -209,7 +155,12 @@ int Run(const Config& config) {
   (*plane)->SetOnServing([&metrics](bool serving) { (*metrics)->SetReady(serving); });
   (*metrics)->SetReady(true);
   {
-    Shutdown shutdown(context, **plane, config.shutdown.drain_seconds);
+    Shutdown shutdown(
+        context,
+        {.refuse_new = [&plane] { (*plane)->SetTerminating(); },
+         .is_idle = [&plane] { return (*plane)->media().directory().peers().empty(); },
+         .close = [&plane] { (*plane)->CloseServers(); }},
+        config.shutdown.drain_seconds);
     boost::asio::signal_set signals(context, SIGTERM, SIGINT);
     std::function<void()> wait_for_signal = [&] {
       signals.async_wait([&](const boost::system::error_code& error, int) {

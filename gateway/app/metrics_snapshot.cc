@@ -89,6 +89,7 @@ void AddControl(const ControlFigures& figures, metrics::Snapshot& sum) {
   sum.grpc_connections = figures.grpc.accepted;
   sum.grpc_refused = figures.grpc.refused;
   sum.grpc_cut = figures.grpc.cut;
+  sum.grpc_delayed = figures.grpc.delayed;
   sum.http_connections = figures.http.connections;
   sum.http_requests = figures.http.requests;
   for (const auto& [code, count] : figures.http.responses) {

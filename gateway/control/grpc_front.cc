@@ -71,6 +71,7 @@ struct Shared {
   GrpcFrontOptions options;
   GrpcFront::OnClient on_client;
   std::map<std::string, Address> by_address;
+  std::optional<RateLimiter> opened;
   std::optional<RateLimiter> resets;
   size_t connections = 0;
   // Those that have not asked for anything yet; whoever has been there for longest comes first.
@@ -78,6 +79,7 @@ struct Shared {
   std::atomic<uint64_t> accepted = 0;
   std::atomic<uint64_t> refused = 0;
   std::atomic<uint64_t> cut = 0;
+  std::atomic<uint64_t> delayed = 0;
 };
 
 // One client and gRPC's end of it, and two pumps. Keeps itself alive while an operation is under
@@ -93,6 +95,7 @@ class Connection final : public AnyConnection,
         inner_(std::move(inner)),
         theirs_(std::move(theirs)),
         timer_(client_.get_executor()),
+        pace_(client_.get_executor()),
         address_(std::move(address)),
         shared_(std::move(shared)),
         silent_(shared_->silent.insert(shared_->silent.end(), this)) {
@@ -124,6 +127,7 @@ class Connection final : public AnyConnection,
   void Cut() override {
     SpeakUp();
     timer_.cancel();
+    pace_.cancel();
     Error ignored;
     client_.lowest_layer().close(ignored);
     inner_.close(ignored);
@@ -157,13 +161,33 @@ class Connection final : public AnyConnection,
         asio::buffer(in_), [self = this->shared_from_this()](const Error& error, size_t size) {
           // gRPC sees the end of the pair, and ends what was asked.
           if (error) return self->Cut();
+          const uint64_t opened = self->streams_.opened;
           if (!self->Follow(self->from_client_, std::span(self->in_).first(size))) return;
-          asio::async_write(self->inner_, asio::buffer(self->in_, size),
-                            [self](const Error& failed, size_t) {
-                              if (failed) return self->Drain();
-                              self->PumpIn();
-                            });
+          self->Pace(self->streams_.opened - opened, size);
         });
+  }
+
+  // What was read goes on to gRPC when its streams are due. Until then nothing more is read: TCP
+  // holds the client up.
+  void Pace(uint64_t opened, size_t size) {
+    const TimeDelta wait = opened == 0
+                               ? TimeDelta::Zero()
+                               : shared_->opened->Charge(address_, static_cast<double>(opened),
+                                                         shared_->options.now());
+    if (wait == TimeDelta::Zero()) return PassOn(size);
+    shared_->delayed.fetch_add(1, std::memory_order_relaxed);
+    pace_.expires_after(std::chrono::nanoseconds(wait.ns()));
+    pace_.async_wait([self = this->shared_from_this(), size](const Error& error) {
+      if (!error) self->PassOn(size);
+    });
+  }
+
+  void PassOn(size_t size) {
+    asio::async_write(inner_, asio::buffer(in_, size),
+                      [self = this->shared_from_this()](const Error& error, size_t) {
+                        if (error) return self->Drain();
+                        self->PumpIn();
+                      });
   }
 
   // gRPC is through: what the client still says is of no interest.
@@ -229,6 +253,7 @@ class Connection final : public AnyConnection,
   Local::socket inner_;
   Local::socket theirs_;  // Until gRPC has it.
   asio::steady_timer timer_;
+  asio::steady_timer pace_;
   const std::string address_;
   const std::shared_ptr<Shared> shared_;
   std::optional<std::list<AnyConnection*>::iterator> silent_;
@@ -248,6 +273,7 @@ class AsioFront final : public GrpcFront {
         retry_(context_),
         tls_(options.tls),
         shared_(std::make_shared<Shared>()) {
+    shared_->opened.emplace(options.streams_per_second, options.streams_at_once);
     shared_->resets.emplace(options.resets_per_second, options.resets_at_once);
     shared_->options = std::move(options);
     shared_->on_client = std::move(on_client);
@@ -276,7 +302,8 @@ class AsioFront final : public GrpcFront {
   GrpcFrontCounters counters() const override {
     return {.accepted = shared_->accepted.load(std::memory_order_relaxed),
             .refused = shared_->refused.load(std::memory_order_relaxed),
-            .cut = shared_->cut.load(std::memory_order_relaxed)};
+            .cut = shared_->cut.load(std::memory_order_relaxed),
+            .delayed = shared_->delayed.load(std::memory_order_relaxed)};
   }
   void StopAccepting() override {
     asio::post(context_, [this] {

@@ -26,6 +26,9 @@ struct GrpcFrontOptions {
   size_t max_connections_per_address = 256;
   // Streams that are open at a time, of all connections of an address.
   size_t max_streams_per_address = 16'000;
+  // Streams that an address opens: on average, and at once. Who opens more is read later.
+  double streams_per_second = 2'000;
+  double streams_at_once = 4'000;
   // Streams that either side resets, of an address: a console that is closed cancels all of its
   // watches at once, a loop that resets what it has just asked for never stops.
   double resets_per_second = 200;
@@ -37,6 +40,7 @@ struct GrpcFrontCounters {
   uint64_t accepted = 0;
   uint64_t refused = 0;  // Connections beyond the bounds.
   uint64_t cut = 0;      // Connections of whoever reset or opened too many streams.
+  uint64_t delayed = 0;  // Reads that were put off, of whoever opens too many streams a second.
 };
 
 // The public side of the gRPC port: accepts, does TLS and bounds what clients may cost; what passes

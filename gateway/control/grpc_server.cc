@@ -356,7 +356,9 @@ class GrpcServerOnGrpc final : public GrpcServer {
                                   .port = options.port,
                                   .tls = options.tls,
                                   .now = ground_.api.control_clock().now,
-                                  .on_unusable = options.on_unusable},
+                                  .on_unusable = options.on_unusable,
+                                  .streams_per_second = options.calls_per_second,
+                                  .streams_at_once = options.calls_at_once},
                                  [this](int fd, const std::string& address) {
                                    ground_.clients.Set(fd, address);
                                    grpc::AddInsecureChannelFromFd(server_.get(), fd);

@@ -19,6 +19,9 @@ struct GrpcServerOptions {
   TlsFiles tls;
   std::function<void(const absl::Status&)> on_unusable = [](const absl::Status&) {};
   bool reflection = false;
+  // Calls and streams that an address may begin; who begins more is answered later.
+  double calls_per_second = 2'000;
+  double calls_at_once = 4'000;
   // Of one message; gRPC itself refuses what is larger, without a reason. Twice what the Api takes,
   // which tells why it does not.
   int max_message_bytes = 1024 * 1024;

@@ -13,6 +13,20 @@ constexpr std::string_view kEverybodyElse;
 }  // namespace
 
 bool RateLimiter::Admit(std::string_view key, Timestamp now) {
+  Bucket& bucket = Filled(key, now);
+  if (bucket.calls < 1) return false;
+  bucket.calls -= 1;
+  return true;
+}
+
+TimeDelta RateLimiter::Charge(std::string_view key, double calls, Timestamp now) {
+  Bucket& bucket = Filled(key, now);
+  bucket.calls -= calls;
+  if (bucket.calls >= 0) return TimeDelta::Zero();
+  return TimeDelta::Nanos(static_cast<int64_t>(-bucket.calls / per_second_ * 1e9));
+}
+
+RateLimiter::Bucket& RateLimiter::Filled(std::string_view key, Timestamp now) {
   auto it = buckets_.find(key);
   if (it == buckets_.end()) {
     if (buckets_.size() >= kMaxKeys) ForgetIdle(now);
@@ -23,9 +37,7 @@ bool RateLimiter::Admit(std::string_view key, Timestamp now) {
   bucket.calls =
       std::min(at_once_, bucket.calls + per_second_ * (now - bucket.filled_at).seconds());
   bucket.filled_at = now;
-  if (bucket.calls < 1) return false;
-  bucket.calls -= 1;
-  return true;
+  return bucket;
 }
 
 // A bucket that is full again says no more than none.

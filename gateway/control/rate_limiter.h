@@ -20,12 +20,16 @@ class RateLimiter {
 
   // Whether this call may go on; takes it from the key's bucket if so.
   bool Admit(std::string_view key, Timestamp now);
+  // For what cannot be refused any more: takes `calls` also from a bucket that has less. How long
+  // until it has made up for them; zero if it had them.
+  TimeDelta Charge(std::string_view key, double calls, Timestamp now);
 
  private:
   struct Bucket {
-    double calls = 0;  // That may be made now.
+    double calls = 0;  // That may be made now; negative where more were made.
     Timestamp filled_at;
   };
+  Bucket& Filled(std::string_view key, Timestamp now);
   void ForgetIdle(Timestamp now);
 
   double per_second_;

@@ -94,6 +94,7 @@ struct Snapshot {
   uint64_t grpc_connections = 0;  // Ever accepted.
   uint64_t grpc_refused = 0;
   uint64_t grpc_cut = 0;
+  uint64_t grpc_delayed = 0;
   uint64_t http_connections = 0;
   uint64_t http_shed = 0;
   uint64_t http_requests = 0;

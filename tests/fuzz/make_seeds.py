@@ -116,7 +116,59 @@ def payload():
     }
 
 
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+END_STREAM, END_HEADERS = 1, 4
+
+
+def http2_frames():
+    """Length of the pieces less one, length of the client's bytes, those, the server's
+    (http2_frames_fuzz.cc)."""
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+    def frame(kind, flags, stream, body=b"", length=None):
+        length = len(body) if length is None else length
+        return struct.pack("!I", length)[1:] + struct.pack("!BBI", kind, flags, stream) + body
+
+    def case(piece, client, server=b"", start=preface):
+        client = start + client
+        return bytes([piece - 1]) + struct.pack("!H", len(client)) + client + server
+
+    settings = frame(SETTINGS, 0, 0)
+    head = frame(HEADERS, END_HEADERS, 1, bytes(30))
+    call = head + frame(DATA, END_STREAM, 1, bytes(5))
+    answer = (
+        frame(HEADERS, END_HEADERS, 1, bytes(9))
+        + frame(DATA, 0, 1, bytes(7))
+        + frame(HEADERS, END_HEADERS | END_STREAM, 1, bytes(3))
+    )
+    reopened = b"".join(
+        frame(HEADERS, END_STREAM | END_HEADERS, id, b"x") + frame(RST_STREAM, 0, id, bytes(4))
+        for id in range(1, 21, 2)
+    )
+    split = frame(HEADERS, END_STREAM, 1, b"ab") + frame(CONTINUATION, END_HEADERS, 1, b"cd")
+    trailers = head + frame(HEADERS, END_HEADERS | END_STREAM, 1, b"t")
+    return {
+        "call": case(256, settings + call, settings + answer),
+        "call_byte_by_byte": case(1, settings + call, settings + answer),
+        "call_in_headers_of_frames": case(9, settings + call, settings + answer),
+        "resets_at_once": case(7, reopened),
+        "reset_by_server": case(64, head, frame(RST_STREAM, 0, 1, bytes(4))),
+        "reset_of_none": case(64, frame(RST_STREAM, 0, 9, bytes(4))),
+        "continuation": case(3, split),
+        "trailers": case(64, trailers, answer),
+        "id_falls": case(64, frame(HEADERS, 5, 9) + frame(HEADERS, 5, 3)),
+        "id_with_reserved_bit": case(64, frame(HEADERS, 5, 0x80000001), frame(DATA, 1, 1)),
+        "data_of_the_longest": case(255, frame(DATA, 0, 1, bytes(20), length=0xFFFFFF) + head),
+        "goaway_and_ping": case(5, frame(PING, 0, 0, bytes(8)) + frame(GOAWAY, 0, 0, bytes(8))),
+        "preface_cut": case(10, b"", start=preface[:11]),
+        "preface_only": case(24, b""),
+        "http1": case(50, b"", b"HTTP/1.1 400 \r\n", start=b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "tls": case(50, b"", start=bytes.fromhex("160301007c010000780303") + bytes(60)),
+    }
+
+
 CORPORA = {
+    "http2_frames": http2_frames,
     "payload": payload,
     "rtp": rtp,
 }

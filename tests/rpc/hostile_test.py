@@ -1,11 +1,11 @@
 """Clients of the gRPC port that play by no rules cost the node little and others nothing."""
 
-import struct
 import threading
+import time
 import unittest
 
 import grpc
-from lib import http2, offers
+from lib import health, http2, offers
 from lib.api import Client, media_pb2
 from lib.gateway import Gateway
 from lib.media_load import MediaLoad
@@ -21,16 +21,10 @@ def reset_calls(address, count):
     """Makes calls and resets each at once; how many it could send before it was cut."""
     client = http2.connect(address)
     threading.Thread(target=read_all, args=(client,), daemon=True).start()
-    block = http2.call(LIST_FEEDS)
     sent = 0
     try:
         while sent < count:
-            batch = b"".join(
-                http2.frame(http2.HEADERS, http2.END_HEADERS, stream, block)
-                + http2.frame(http2.DATA, http2.END_STREAM, stream, http2.EMPTY)
-                + http2.frame(http2.RST_STREAM, 0, stream, struct.pack(">I", http2.CANCEL))
-                for stream in range(2 * sent + 1, 2 * sent + 201, 2))
-            client.sendall(batch)
+            client.sendall(http2.calls(LIST_FEEDS, 100, before=sent, reset=True))
             sent += 100
     except OSError:
         pass
@@ -66,6 +60,22 @@ class Hostile(unittest.TestCase):
             self.assertEqual(*media.stop())
         # A tenth of what 300,000 calls take that are let in.
         self.assertLess(self.gateway.peak_bytes() - before, 500 * MEBIBYTE)
+
+    def test_who_asks_too_much_waits_and_others_do_not(self):
+        # An address may begin 4,000 calls at once and 2,000 a second; a connection has 1,200.
+        flood = [http2.connect(self.gateway.grpc, source="127.0.0.2") for _ in range(10)]
+        began = time.monotonic()
+        for connection in flood:
+            self.addCleanup(connection.close)
+            connection.sendall(http2.calls(LIST_FEEDS, 1_000))
+        # Another address; this call is not counted as the flood's caller's.
+        self.assertEqual(health.check(self.client.channel), health.SERVING)
+        for connection in flood:
+            http2.read_ends(connection, 1_000)
+        # What no machine can be too slow for.
+        self.assertGreater(time.monotonic() - began, (10_000 - 4_000) / 2_000 - 0.1)
+        self.assertGreater(self.gateway.metric("vigil_grpc_reads_delayed_total"), 0)
+        self.assertEqual(self.gateway.metric("vigil_grpc_connections_cut_total"), 0)
 
     def test_silent_connections_make_room(self):
         crowd = [http2.connect(self.gateway.grpc, greeting=n % 2 == 0) for n in range(600)]

@@ -17,8 +17,8 @@ def frame(kind, flags, stream, payload=b""):
             + struct.pack(">I", stream) + payload)
 
 
-def call(path):
-    """The header block of a call (RFC 7541, 6.2.2: literals that are not indexed)."""
+def header_block(path):
+    """That of a call (RFC 7541, 6.2.2: literals that are not indexed)."""
     block = b""
     for name, value in ((":method", "POST"), (":scheme", "http"), (":path", path),
                         (":authority", "localhost"), ("content-type", "application/grpc"),
@@ -27,9 +27,30 @@ def call(path):
     return block
 
 
-def connect(address, greeting=True):
+def calls(path, count, before=0, reset=False):
+    """So many calls of a connection that has made `before`, each taken back at once if so asked."""
+    block = header_block(path)
+    return b"".join(
+        frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, END_STREAM, stream, EMPTY)
+        + (frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL)) if reset else b"")
+        for stream in range(2 * before + 1, 2 * (before + count) + 1, 2))
+
+
+def connect(address, greeting=True, source=""):
     host, _, port = address.rpartition(":")
-    client = socket.create_connection((host, int(port)), PATIENCE)
+    client = socket.create_connection((host, int(port)), PATIENCE, (source, 0))
     if greeting:
         client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
     return client
+
+
+def read_ends(client, count):
+    """Reads until so many streams have ended."""
+    with client.makefile("rb") as stream:
+        while count > 0:
+            header = stream.read(9)
+            if len(header) < 9:
+                raise EOFError(f"the connection ended with {count} streams open")
+            stream.read(int.from_bytes(header[:3], "big"))
+            if header[3] in (HEADERS, DATA) and header[4] & END_STREAM:
+                count -= 1

@@ -22,6 +22,16 @@ TEST(RateLimiter, LetsSoManyAtOnceAndSoManyASecond) {
   EXPECT_EQ(Admitted(limiter, "a", 100, At(100'000)), 30);  // Saves up no more than that.
 }
 
+TEST(RateLimiter, WhatCannotBeRefusedIsMadeUpForByWaiting) {
+  RateLimiter limiter(10, 30);
+  EXPECT_EQ(limiter.Charge("a", 30, At(0)), TimeDelta::Zero());
+  EXPECT_EQ(limiter.Charge("a", 5, At(0)), TimeDelta::Millis(500));
+  EXPECT_EQ(limiter.Charge("a", 5, At(0)), TimeDelta::Millis(1'000));
+  EXPECT_FALSE(limiter.Admit("a", At(1'000)));
+  EXPECT_TRUE(limiter.Admit("a", At(1'100)));
+  EXPECT_EQ(limiter.Charge("b", 30, At(0)), TimeDelta::Zero());
+}
+
 TEST(RateLimiter, CallersDoNotCountForEachOther) {
   RateLimiter limiter(10, 30);
   EXPECT_EQ(Admitted(limiter, "a", 100, At(0)), 30);
