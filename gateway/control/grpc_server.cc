@@ -35,6 +35,7 @@ using google::protobuf::Message;
 constexpr int kStreamsPerConnection = 1'200;
 // How long a client may take to read one message of a stream, as on the HTTP port.
 constexpr TimeDelta kWriteTimeout = TimeDelta::Seconds(20);
+constexpr std::chrono::milliseconds kLastWords{2'000};
 // Calls and streams that are under way at a time, of all connections: the streams that the API
 // takes, and as many calls as the control thread answers in a moment. Beyond, a call is refused
 // where it came in: the front bounds what one address may have, this is for all of them together.
@@ -389,6 +390,8 @@ class GrpcServerOnGrpc final : public GrpcServer {
     front_->StopAccepting();
     // A span counts from when it is looked at.
     server_->Shutdown(gpr_time_from_millis(grace.count(), GPR_TIMESPAN));
+    // What gRPC has said last is still on its way to the clients.
+    front_->AwaitEnd(kLastWords);
   }
 
  private:

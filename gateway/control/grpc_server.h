@@ -19,7 +19,7 @@ struct GrpcServerOptions {
   TlsFiles tls;
   std::function<void(const absl::Status&)> on_unusable = [](const absl::Status&) {};
   bool reflection = false;
-  // Calls and streams that an address may begin; who begins more is answered later.
+  // Calls and streams that a network may begin; who begins more is answered later.
   double calls_per_second = 2'000;
   double calls_at_once = 4'000;
   // Of one message; gRPC itself refuses what is larger, without a reason. Twice what the Api takes,

@@ -220,10 +220,10 @@ void AddControl(const Snapshot& now, Families& out) {
               "Of these, refused to stay within the port's bounds.")
       .Add(now.grpc_refused);
   out.Counter("vigil_grpc_connections_cut_total",
-              "Of these, cut because their address opened or reset too many streams.")
+              "Of these, cut because they broke HTTP/2 or opened or reset too many streams.")
       .Add(now.grpc_cut);
   out.Counter("vigil_grpc_reads_delayed_total",
-              "Times that a client was read later because its address begins too many calls.")
+              "Times that a client was read later because its network begins too many calls.")
       .Add(now.grpc_delayed);
   out.Gauge("vigil_http_connections", "Connections of the HTTP port.").Add(now.http_connections);
   out.Counter("vigil_http_requests_total", "Requests on the HTTP port.").Add(now.http_requests);

@@ -116,21 +116,19 @@ def payload():
     }
 
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE = 0, 1, 3, 4, 5
+PING, GOAWAY, CONTINUATION = 6, 7, 9
 END_STREAM, END_HEADERS = 1, 4
 
 
 def http2_frames():
     """Length of the pieces less one, length of the client's bytes, those, the server's
     (http2_frames_fuzz.cc)."""
-    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
     def frame(kind, flags, stream, body=b"", length=None):
         length = len(body) if length is None else length
         return struct.pack("!I", length)[1:] + struct.pack("!BBI", kind, flags, stream) + body
 
-    def case(piece, client, server=b"", start=preface):
-        client = start + client
+    def case(piece, client, server=b""):
         return bytes([piece - 1]) + struct.pack("!H", len(client)) + client + server
 
     settings = frame(SETTINGS, 0, 0)
@@ -160,10 +158,18 @@ def http2_frames():
         "id_with_reserved_bit": case(64, frame(HEADERS, 5, 0x80000001), frame(DATA, 1, 1)),
         "data_of_the_longest": case(255, frame(DATA, 0, 1, bytes(20), length=0xFFFFFF) + head),
         "goaway_and_ping": case(5, frame(PING, 0, 0, bytes(8)) + frame(GOAWAY, 0, 0, bytes(8))),
-        "preface_cut": case(10, b"", start=preface[:11]),
-        "preface_only": case(24, b""),
-        "http1": case(50, b"", b"HTTP/1.1 400 \r\n", start=b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
-        "tls": case(50, b"", start=bytes.fromhex("160301007c010000780303") + bytes(60)),
+        "continuation_of_another": case(20, frame(HEADERS, 0, 1) + frame(CONTINUATION, 4, 3)),
+        "continuation_without_end": case(99, frame(HEADERS, 0, 1) + frame(CONTINUATION, 0, 1) * 4),
+        "continuation_of_nothing": case(20, frame(CONTINUATION, END_HEADERS, 1)),
+        "block_interrupted": case(20, frame(HEADERS, 0, 1) + frame(PING, 0, 0, bytes(8))),
+        "block_too_large": case(64, frame(HEADERS, END_HEADERS, 1, bytes(9), length=32_769)),
+        "even_id": case(64, frame(HEADERS, 5, 0x7FFFFFFE) + head),
+        "no_id": case(64, frame(HEADERS, 5, 0)),
+        "data_before_headers": case(64, frame(DATA, 1, 1, b"x")),
+        "push_promise": case(64, frame(PUSH_PROMISE, 4, 1, bytes(8))),
+        "header_cut": case(2, call[:-1], answer[:-4]),
+        "http1": case(50, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 400 \r\n"),
+        "tls": case(50, bytes.fromhex("160301007c010000780303") + bytes(60)),
     }
 
 

@@ -5,9 +5,10 @@ import struct
 
 from .until import PATIENCE
 
-HEADERS, DATA, RST_STREAM, SETTINGS = 1, 0, 3, 4
+DATA, HEADERS, RST_STREAM, SETTINGS, CONTINUATION = 0, 1, 3, 4, 9
 END_HEADERS, END_STREAM = 4, 1
 CANCEL = 8
+LIST_FEEDS = "/vigil.v1.MediaService/ListFeeds"
 # A message of gRPC without content: not compressed, no bytes.
 EMPTY = bytes(5)
 
@@ -36,12 +37,22 @@ def calls(path, count, before=0, reset=False):
         for stream in range(2 * before + 1, 2 * (before + count) + 1, 2))
 
 
-def connect(address, greeting=True, source=""):
+def connect(address, greeting=True, half_a_call=False, source=""):
     host, _, port = address.rpartition(":")
     client = socket.create_connection((host, int(port)), PATIENCE, (source, 0))
     if greeting:
         client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
+    if half_a_call:
+        client.sendall(frame(HEADERS, END_HEADERS, 1, header_block(LIST_FEEDS)))
     return client
+
+
+def connect_to_be_cut(address, **what):
+    """The same, of one that may be ended before it has said all."""
+    try:
+        return connect(address, **what)
+    except (BrokenPipeError, ConnectionResetError):
+        return socket.socket()
 
 
 def read_ends(client, count):

@@ -30,6 +30,8 @@ TEST(RateLimiter, WhatCannotBeRefusedIsMadeUpForByWaiting) {
   EXPECT_FALSE(limiter.Admit("a", At(1'000)));
   EXPECT_TRUE(limiter.Admit("a", At(1'100)));
   EXPECT_EQ(limiter.Charge("b", 30, At(0)), TimeDelta::Zero());
+  // But not for ever.
+  EXPECT_EQ(limiter.Charge("b", 1'000'000, At(0)), RateLimiter::kLongestWait);
 }
 
 TEST(RateLimiter, CallersDoNotCountForEachOther) {
