@@ -67,6 +67,11 @@ constexpr size_t kMaxSettings = 600;
 // client's own as another one.
 constexpr std::array<uint8_t, Http2FrameHeader::kSize> kSettingsAck = {0, 0, 0, 4, 1, 0, 0, 0, 0};
 
+constexpr char kNoHttp2[] =
+    "HTTP/1.1 505 HTTP Version Not Supported\r\n"
+    "Content-Type: text/plain\r\nContent-Length: 32\r\nConnection: close\r\n\r\n"
+    "This port speaks gRPC (HTTP/2).\n";
+
 // RFC 7301; gRPC's clients insist on the answer.
 constexpr auto kSelectHttp2 = [](SSL*, const unsigned char** out, unsigned char* out_length,
                                  const unsigned char* offered, unsigned int offered_length, void*) {
@@ -292,7 +297,7 @@ class Connection final : public AnyConnection,
     constexpr size_t kHead = kHttp2PrefaceSize + Http2FrameHeader::kSize;
     if (!std::equal(said.begin(), said.begin() + std::min(have_, kHttp2PrefaceSize),
                     kHttp2Preface)) {
-      return Cut();
+      return Refuse();
     }
     if (have_ < kHead) return Greet();
     const auto settings =
@@ -301,6 +306,18 @@ class Connection final : public AnyConnection,
     const size_t greeting = kHead + settings.length;
     if (have_ < greeting) return Greet();
     Serve(greeting);
+  }
+
+  // For who came to the wrong port, by HTTP/1.1 or, where there is no TLS, by that: it sees that
+  // this is something else, and does not take the node for dead.
+  void Refuse() {
+    phase_ = Phase::kGoodbye;
+    asio::async_write(client_, asio::buffer(kNoHttp2, sizeof kNoHttp2 - 1),
+                      [self = this->shared_from_this()](const Error& error, size_t) {
+                        if (error) return self->Cut();
+                        self->SayGoodbye();
+                        if constexpr (!kTls) self->Drain();
+                      });
   }
 
   // gRPC takes the client over; what came behind the greeting waits until its limits hold.
