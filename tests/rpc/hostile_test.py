@@ -80,8 +80,9 @@ class Hostile(unittest.TestCase):
         self.assertEqual(health.check(self.client.channel), health.SERVING)
         for connection in flood:
             http2.read_ends(connection, 1_000)
-        # What no machine can be too slow for.
-        self.assertGreater(time.monotonic() - began, (10_000 - 4_000) / 2_000 - 0.1)
+        # What no machine can be too slow for; some calls are each connection's own.
+        own = len(flood) * (20 + 10 * 5)
+        self.assertGreater(time.monotonic() - began, (10_000 - 4_000 - own) / 2_000 - 0.1)
         self.assertGreater(self.gateway.metric("vigil_grpc_reads_delayed_total"), 0)
         self.assertEqual(self.gateway.metric("vigil_grpc_connections_cut_total"), 0)
 
