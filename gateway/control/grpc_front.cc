@@ -293,6 +293,7 @@ class Connection final : public AnyConnection,
   }
 
   void OnGreeting() {
+    if (phase_ == Phase::kLeft) return;  // It had to make room just after it was read.
     const std::span<const uint8_t> said(in_.data(), have_);
     constexpr size_t kHead = kHttp2PrefaceSize + Http2FrameHeader::kSize;
     if (!std::equal(said.begin(), said.begin() + std::min(have_, kHttp2PrefaceSize),
@@ -308,8 +309,8 @@ class Connection final : public AnyConnection,
     Serve(greeting);
   }
 
-  // For who came to the wrong port, by HTTP/1.1 or, where there is no TLS, by that: it sees that
-  // this is something else, and does not take the node for dead.
+  // Who came to the wrong port, by HTTP/1.1 or by TLS where there is none, sees that this is
+  // something else, and does not take the node for dead.
   void Refuse() {
     phase_ = Phase::kGoodbye;
     asio::async_write(client_, asio::buffer(kNoHttp2, sizeof kNoHttp2 - 1),
@@ -388,7 +389,10 @@ class Connection final : public AnyConnection,
 
   // gRPC is through: what the client still says is of no interest.
   void Drain() {
-    if (phase_ == Phase::kServing) EndIn(kGoodbyeTimeout);
+    if (phase_ == Phase::kServing) {
+      phase_ = Phase::kGoodbye;
+      EndIn(kGoodbyeTimeout);
+    }
     Socket().async_read_some(asio::buffer(in_),
                              [self = this->shared_from_this()](const Error& error, size_t) {
                                if (error) return self->Cut();
